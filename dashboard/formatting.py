@@ -1,0 +1,173 @@
+"""Formatting: numbers and foreign text as they stand on the screen.
+
+In: integers with their scale, nanoseconds, texts that others wrote. Out: short plain text of known
+width. Pure; used by every panel of the dashboard. A price is never rounded in the reader's favour:
+bids are cut down, asks are cut up.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from datetime import UTC, datetime, tzinfo
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
+from functools import lru_cache
+
+from rich.cells import cell_len, set_cell_size
+
+from pipeline.model import to_decimal, to_text
+
+SECOND_NS = 1_000_000_000
+MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
+
+# Letters and signs that take no cell, or that the terminal would obey: controls, marks, surrogates.
+_DROPPED = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me")
+_MEDIUM_USD, _HIGH_USD = 20, 50
+_LETTERS = {"kalshi": "K", "polymarket": "P", "kraken": "Kr", "coinbase": "C"}
+
+
+@lru_cache(maxsize=4096)
+def clean(text: str) -> str:
+    """`text` without control, format or combining characters, so that it can only be read."""
+    if text.isascii() and text.isprintable():
+        return text
+    signs = unicodedata.normalize("NFC", text)
+    return "".join(sign for sign in signs if unicodedata.category(sign) not in _DROPPED)
+
+
+def fit(text: str, cells: int, align: str = "left") -> str:
+    """`text` cleaned and made exactly `cells` wide; what is cut ends in "…"; `align` as in CSS."""
+    if cells <= 0:
+        return ""
+    text = clean(text)
+    wide = cell_len(text)
+    if wide > cells:
+        return set_cell_size(text, cells - 1) + "…"
+    pad = " " * (cells - wide)
+    return pad + text if align == "right" else text + pad
+
+
+def join_fitting(parts: list[str], cells: int, gap: str = "  ") -> str:
+    """As many whole `parts` as fit into `cells`, in order."""
+    kept: list[str] = []
+    for part in parts:
+        if cell_len(gap.join([*kept, part])) > cells:
+            break
+        kept.append(part)
+    return gap.join(kept)
+
+
+def letter(venue: str) -> str:
+    """The short name of a venue in arrows and narrow columns: kalshi is K, kraken Kr."""
+    return _LETTERS.get(venue) or clean(venue)[:2].capitalize() or "?"
+
+
+def arrow(buy_venue: str, sell_venue: str) -> str:
+    """The direction of a trade, buy first: "K→P"."""
+    return f"{letter(buy_venue)}→{letter(sell_venue)}"
+
+
+def price_text(ticks: int, decimals: int, kind: str, *, ask: bool, cells: int = 8) -> str:
+    """A price: dollars in `cells` for a spot event, else cents with one or two decimals."""
+    rounding = ROUND_CEILING if ask else ROUND_FLOOR
+    value = to_decimal(ticks, decimals)
+    if kind != "spot":
+        cents = (value * 100).quantize(Decimal("0.01"), rounding)
+        return str(cents).removesuffix("0")
+    places = min(max(0, cells - 1 - len(str(int(abs(value))))), max(2, decimals))
+    text = format(value.quantize(Decimal(1).scaleb(-places), rounding), "f")
+    whole, point, fraction = text.partition(".")
+    return whole + point + fraction.rstrip("0").ljust(min(2, places), "0")
+
+
+def size_text(units: int, decimals: int) -> str:
+    """A size in at most 5 cells, cut down: 680, 0.512, 12.3k, 123M; beyond 999G only that it is."""
+    value = to_decimal(units, decimals)
+    if value >= 10**12:
+        return ">999G"
+    for floor, divisor, sign in ((10**9, 10**9, "G"), (10**6, 10**6, "M"), (10**4, 10**3, "k")):
+        if value >= floor:
+            places = "0.1" if value < 100 * divisor else "1"
+            return f"{(value / divisor).quantize(Decimal(places), ROUND_DOWN)}{sign}"
+    text = to_text(units, decimals)
+    if len(text) <= 5:
+        return text
+    cut = text[:5].rstrip(".")
+    return cut if Decimal(cut) else "<.001"
+
+
+def age_text(age_ns: int) -> str:
+    """An age in at most 5 cells: 0.3s, 42s, 5m, 3h, 12d."""
+    seconds = max(0, age_ns) / SECOND_NS
+    if seconds < 9.95:
+        return f"{seconds:.1f}s"
+    if seconds < 100:
+        return f"{seconds:.0f}s"
+    if seconds < 100 * MINUTE_S:
+        return f"{int(seconds) // MINUTE_S}m"
+    if seconds < 100 * HOUR_S:
+        return f"{int(seconds) // HOUR_S}h"
+    return f"{int(seconds) // DAY_S}d"
+
+
+def span_text(span_ns: int) -> str:
+    """A time span in at most 6 cells: 8s, 11m32s, 2h14m, 3d04h."""
+    seconds = max(0, span_ns) // SECOND_NS
+    if seconds < MINUTE_S:
+        return f"{seconds}s"
+    if seconds < HOUR_S:
+        return f"{seconds // MINUTE_S}m{seconds % MINUTE_S:02}s"
+    if seconds < DAY_S:
+        return f"{seconds // HOUR_S}h{seconds % HOUR_S // MINUTE_S:02}m"
+    days = seconds // DAY_S
+    return f"{days}d{seconds % DAY_S // HOUR_S:02}h" if days < 100 else f"{days}d"
+
+
+def up_text(span_ns: int) -> str:
+    """Uptime as a clock shows it: 02:14:09, with the days before it."""
+    seconds = max(0, span_ns) // SECOND_NS
+    days, rest = divmod(seconds, DAY_S)
+    text = f"{rest // HOUR_S:02}:{rest % HOUR_S // MINUTE_S:02}:{rest % MINUTE_S:02}"
+    return f"{days}d {text}" if days else text
+
+
+def clock_text(wall_ns: int, zone: tzinfo | None = None) -> str:
+    """Time of day of a wall-clock stamp, in the machine's own zone unless one is given."""
+    moment = datetime.fromtimestamp(wall_ns // SECOND_NS, UTC)
+    return f"{moment.astimezone(zone):%H:%M:%S}"
+
+
+def usd_text(micros: int, *, sign: bool = False) -> str:
+    """Dollars and cents of a display amount in micros, halves to even: $38.20, +$12.48, -$0.15."""
+    cents = to_decimal(abs(micros), 6).quantize(Decimal("0.01"))
+    lead = "-" if micros < 0 and cents else "+" if sign and cents else ""
+    return f"{lead}${cents:,}"
+
+
+def number_text(micros: int) -> str:
+    """Millionths of anything as plain text with at most three decimals, cut."""
+    value = to_decimal(micros, 6).quantize(Decimal("0.001"), ROUND_DOWN)
+    text = format(value, "f").rstrip("0").rstrip(".")
+    return "0" if text in {"", "-0"} else text
+
+
+def bp_text(basis_points: int) -> str:
+    """An edge with its sign; beyond 5 digits only that it is."""
+    if abs(basis_points) > 99_999:
+        return ">+99k" if basis_points > 0 else "<-99k"
+    return f"{basis_points:+d}" if basis_points else "0"
+
+
+def rate_text(rate: float | None) -> str:
+    """Messages a second; "--/s" while two counts are not yet known."""
+    if rate is None:
+        return "--/s"
+    return f"{rate:.0f}/s" if rate >= 9.95 or rate == 0 else f"{rate:.1f}/s"
+
+
+def exposure_word(micros: int) -> tuple[str, str]:
+    """LOW under $20, MED to $50, HIGH above (the seed's figures), and the role of its colour."""
+    if micros < _MEDIUM_USD * 10**6:
+        return "LOW", "good"
+    if micros <= _HIGH_USD * 10**6:
+        return "MED", "fair"
+    return "HIGH", "bad"

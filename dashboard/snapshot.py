@@ -1,0 +1,180 @@
+"""Snapshot: everything on the screen at one moment, as frozen values.
+
+In: what `source` copied out of memory. Out: the same to every panel. Ages are those at `now_ns`,
+the moment the picture is drawn; `alive` is judged from heartbeats, never from what a process wrote
+about itself. Texts are as others wrote them: whoever draws them cleans them (`formatting.clean`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from pipeline.model import BookFlag, BookState, ConnectionState, Level, MarketResult, MarketStatus
+from shm.records import CashRow, DecisionRow, SummaryRow
+
+NO_FLAGS = BookFlag(0)
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """The run as a whole. `seen` is False until a supervisor's memory was read once."""
+
+    seen: bool = False
+    alive: bool = False
+    profile: str = ""
+    mode: str = ""
+    simulated: bool = False
+    replay: bool = False
+    uptime_ns: int = 0
+    beat_age_ns: int = 0
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class VenueView:
+    """One venue's feed. `rate` is messages a second, None while unknown."""
+
+    name: str
+    alive: bool
+    connection: ConnectionState
+    connections: int
+    beat_age_ns: int
+    proof_age_ns: int
+    silent: bool
+    rate: float | None
+    frames: int
+    books: int
+    live_books: int
+    gaps: int
+    bad_frames: int
+    reconnects: int
+    simulated: bool
+
+    @property
+    def connected(self) -> bool:
+        """Whether prices may arrive: the feed lives, its socket is up, and the venue speaks."""
+        return self.alive and self.connection is ConnectionState.UP and not self.silent
+
+    @property
+    def state(self) -> str:
+        """One word for what the venue is doing."""
+        if not self.alive:
+            return "dead"
+        if self.connection is ConnectionState.UP:
+            return "silent" if self.silent else "up"
+        return self.connection.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class LegView:
+    """One market of an event; `bid` and `ask` (ticks, units) are in the event's YES terms."""
+
+    venue: str
+    market: str
+    state: BookState
+    bid: Level | None = None
+    ask: Level | None = None
+    price_decimals: int = 0
+    size_decimals: int = 0
+    age_ns: int | None = None
+    status: MarketStatus = MarketStatus.UNKNOWN
+    result: MarketResult = MarketResult.NONE
+    flags: BookFlag = NO_FLAGS
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeView:
+    """One direction as the scanner evaluated it; numbers mean something only with `has_numbers`."""
+
+    buy_venue: str
+    sell_venue: str
+    has_numbers: bool
+    edge_bp: int
+    gross_bp: int
+    reason: int
+    value_micros: int
+    limit_micros: int
+    confidence: int
+    size_units: int
+    size_decimals: int
+    age_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class EventView:
+    """One event on one pair of venues: edges[0] buys the first leg, edges[1] the second."""
+
+    id: str
+    title: str
+    kind: str
+    close_wall_ns: int
+    legs: tuple[LegView, LegView]
+    edges: tuple[EdgeView | None, EdgeView | None]
+
+
+@dataclass(frozen=True, slots=True)
+class PositionLeg:
+    """What is held at one venue of an event, in the event's YES terms: negative is short."""
+
+    venue: str
+    units: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionView:
+    """What is held of one event. `unrealised_micros` is None where a part could not be marked."""
+
+    event_id: str
+    title: str
+    legs: tuple[PositionLeg, ...]
+    size_decimals: int
+    cost_micros: int
+    unrealised_micros: int | None
+
+    @property
+    def net_units(self) -> int:
+        """What one venue holds and no other hedges."""
+        return sum(leg.units for leg in self.legs)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """One process. `state` is a word that is true now; `fresh` is whether its heart beats."""
+
+    name: str
+    pid: int
+    state: str
+    fresh: bool
+    up_ns: int
+    restarts: int
+    beat_age_ns: int | None
+    exits: int = 0
+    exit_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One validated picture of a run. Empty tuples and None mean that nobody has written it yet."""
+
+    now_ns: int
+    wall_ns: int
+    run: RunView = RunView()
+    venues: tuple[VenueView, ...] = ()
+    events: tuple[EventView, ...] = ()
+    scanner_alive: bool = False
+    trader_alive: bool = False
+    decisions: tuple[DecisionRow, ...] = ()
+    positions: tuple[PositionView, ...] = ()
+    cash: tuple[CashRow, ...] = ()
+    summary: SummaryRow | None = None
+    workers: tuple[WorkerView, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+class Source(Protocol):
+    """Where pictures come from."""
+
+    def snapshot(self) -> Snapshot:
+        """The picture of this moment."""
+        ...

@@ -1,0 +1,1 @@
+"""Panels of the screen: pure functions from a snapshot to lines, and the widget that draws them."""

@@ -1,0 +1,162 @@
+"""Status: the first three lines: the run, its venues, and what needs attention.
+
+In: a snapshot. Out: one line each. Pure. RUNNING stands there only while the supervisor's heart
+beats.
+"""
+
+from __future__ import annotations
+
+from rich.cells import cell_len
+
+from dashboard.formatting import age_text, exposure_word, rate_text, span_text, up_text, usd_text
+from dashboard.snapshot import RunView, Snapshot, VenueView, WorkerView
+from dashboard.widgets.panel import Line, Span
+from dashboard.widgets.workers import is_well
+from pipeline.model import BookFlag
+
+NARROW = 100
+_MODES = {"paper": "paper", "live": "live", "replay": "replay"}
+
+
+def draw_status(snapshot: Snapshot, width: int, _compact: bool) -> list[Line]:
+    """Badges, RUNNING or STOPPED, and the account's totals."""
+    run = snapshot.run
+    line = _badges(snapshot)
+    if not run.seen:
+        return [[("○ STOPPED", "bad"), ("  waiting for a run in this data directory", "dim")]]
+    line.append(("● RUNNING", "good") if run.alive else ("○ STOPPED", "bad"))
+    narrow = width < NARROW
+    if run.alive:
+        up = f"up {up_text(run.uptime_ns)}"
+        line.append((f" {up}" if narrow else f"  {_what(snapshot)}  {up}", "plain"))
+    else:
+        line.append((f" {span_text(run.beat_age_ns)} ago", "bad"))
+    return [_pack([line, *_account(snapshot, narrow=narrow)], width)]
+
+
+def _pack(groups: list[Line], width: int) -> Line:
+    """As many whole groups as fit, in order, so that no number is ever cut into a smaller one."""
+    line: Line = []
+    used = 0
+    for group in groups:
+        used += sum(cell_len(text) for text, _ in group)
+        if used > width:
+            break
+        line += group
+    return line
+
+
+def _badges(snapshot: Snapshot) -> Line:
+    """Whose money and whose market this is, each a word on its own ground."""
+    run = snapshot.run
+    badges: Line = []
+    if run.simulated:
+        badges += [(" SIM ", "sim"), (" ", "plain")]
+    if run.replay:
+        badges += [(" REPLAY ", "replay"), (" ", "plain")]
+    if run.mode:
+        badges += [(f" {run.mode.upper()} ", _MODES.get(run.mode, "live")), (" ", "plain")]
+    if snapshot.summary is not None and snapshot.summary.halted:
+        badges += [(" HALTED ", "halt"), (" ", "plain")]
+    return badges
+
+
+def _what(snapshot: Snapshot) -> str:
+    """Profile and order mode: demo/taker."""
+    mode = snapshot.summary.mode if snapshot.summary is not None else ""
+    return f"{snapshot.run.profile}/{mode}" if mode else snapshot.run.profile
+
+
+def _account(snapshot: Snapshot, *, narrow: bool) -> list[Line]:
+    """P&L of the day, exposure, opportunities and trades, as the trader last wrote them."""
+    total = snapshot.summary
+    if total is None:
+        return [[("  no trader yet", "dim")]]
+    alive = snapshot.trader_alive
+    word, role = exposure_word(total.exposure_micros)
+    day = total.day_pnl_micros
+    pnl_role = "good" if day > 0 else "bad" if day < 0 else "plain"
+    exposure = usd_text(total.exposure_micros)
+    labels = (" P&L ", " exp ", " opp ", " tr ") if narrow else (
+        "  P&L day ", "  exposure ", "  opps ", "  trades ")  # fmt: skip
+    old: Line = [] if alive else [("⚠", "fair")]
+    return [
+        [(labels[0], "dim"), (usd_text(day, sign=True), pnl_role if alive else "dim"), *old],
+        [(labels[1], "dim"), (f"{exposure} {word}", role if alive else "dim"), *old],
+        [(labels[2], "dim"), (str(total.opportunities), "plain"), *old],
+        [(labels[3], "dim"), (str(total.trades), "plain"), *old],
+    ]
+
+
+def draw_venues(snapshot: Snapshot, width: int, _compact: bool) -> list[Line]:
+    """A dot, a name, a rate and the books of each venue; the fullest wording that fits."""
+    if not snapshot.venues:
+        return [[("○ no feed yet", "dim")]]
+    for level in (2, 1, 0):
+        gap = "  " if level else " "
+        groups = [[*_venue(one, snapshot.run, level), (gap, "plain")] for one in snapshot.venues]
+        if sum(cell_len(text) for group in groups for text, _ in group) <= width + len(gap):
+            break
+    return [_pack(groups, width + len(gap))]
+
+
+def _venue(venue: VenueView, run: RunView, level: int) -> Line:
+    """One venue, in few words (level 0) or in many (2)."""
+    dot = "●" if venue.connected else "○"
+    line: Line = [(f"{dot} " if level else dot, "good" if venue.connected else "bad")]
+    line.append((venue.name, "strong"))
+    if not venue.connected:
+        since = venue.beat_age_ns if not venue.alive else venue.proof_age_ns
+        age = f" {age_text(since)}" if venue.state in {"dead", "silent"} and since else ""
+        return [*line, (f" {venue.state}{age}", "bad")]
+    line.append((f" {rate_text(venue.rate)}", "plain"))
+    if level:
+        share = "" if venue.live_books == venue.books else f"{venue.live_books}/"
+        noun = "book" if venue.books == 1 else "books"
+        line.append((f" {share}{venue.books} {noun}", "fair" if share else "dim"))
+    if level == 2 and venue.gaps:
+        line.append((f" {venue.gaps} gaps", "fair"))
+    if level == 2 and venue.bad_frames:
+        line.append((f" {venue.bad_frames} bad", "fair"))
+    if venue.simulated and not run.simulated:
+        line.append((" sim", "info"))
+    return line
+
+
+def draw_notice(snapshot: Snapshot, width: int, _compact: bool) -> list[Line]:
+    """What needs attention, worst first; else what the signs mean."""
+    notices = _notices(snapshot)
+    if notices:
+        return [[(f"⚠ {' · '.join(text for text, _ in notices)}", notices[0][1])]]
+    if not snapshot.run.seen:
+        return [[("start one with: python3 run.py up. This screen attaches by itself.", "plain")]]
+    count = f"{len(snapshot.events)} event{'' if len(snapshot.events) == 1 else 's'}"
+    legend = "▲ the scanner accepts it · edges in bp after all fees · ⚠ older than it should be"
+    return [[(count, "strong"), (f"   {legend}" if width >= NARROW else "", "dim")]]
+
+
+def _is_ill(worker: WorkerView) -> bool:
+    """Whether a worker is in a state that a person may have to do something about."""
+    return not is_well(worker) and worker.state != "starting"
+
+
+def _notices(snapshot: Snapshot) -> list[Span]:
+    """Everything wrong that is not already a word in a row."""
+    found: list[Span] = [(problem, "bad") for problem in snapshot.problems[:2]]
+    total = snapshot.summary
+    if total is not None and total.halted:
+        found.append(("trading is halted", "bad"))
+    if total is not None and total.unhedged:
+        found.append((f"{total.unhedged} unhedged", "bad"))
+    if snapshot.run.seen and not snapshot.run.alive:
+        found.append(("the bot does not run: what follows is the last it said", "bad"))
+    elif snapshot.run.alive:
+        if not snapshot.scanner_alive:
+            found.append(("no scanner: no edges", "fair"))
+        if not snapshot.trader_alive:
+            found.append(("no trader: figures are old", "fair"))
+        ill = [f"{one.name} {one.state}" for one in snapshot.workers if _is_ill(one)]
+        found += [(text, "fair") for text in ill[:3]]
+    if any(leg.flags & BookFlag.UNVERIFIED for event in snapshot.events for leg in event.legs):
+        found.append(("some books are unverified", "fair"))
+    return found

@@ -1,0 +1,240 @@
+"""Bus: the sockets and the doorbell between processes. The door to ZeroMQ, role locks and the FIFO.
+
+In: sealed frames (pipeline.wire). Out: the same frames in another process, or not: a socket is a hint,
+never a store. High-water marks are small, sends never block, nothing lingers. Before each bind a role
+file is locked, because a second bind on an ipc path silently steals it from the first.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+from pathlib import Path
+
+import zmq
+
+from pipeline.wire import KEY_BYTES, MAX_FRAME_BYTES
+
+OPPORTUNITIES, DECISIONS, CONTROL, BELL = "opp", "dec", "ctl", "bell"
+HIGH_WATER = 64
+KEY_FILE = "key"
+MAX_PATH_BYTES = 107
+
+
+class BusError(Exception):
+    """A socket cannot be made; the text says which, why and what to do."""
+
+
+class RoleTakenError(BusError):
+    """Another live process holds this role in the run directory."""
+
+
+class RoleLock:
+    """The right to bind one name; held until `close` or until the process ends, however it ends."""
+
+    def __init__(self, run_directory: Path, role: str) -> None:
+        path = run_directory / f"{role}.role"
+        while True:
+            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.pread(self._fd, 64, 0).decode("ascii", "replace").strip() or "unknown"
+                os.close(self._fd)
+                raise RoleTakenError(f"{role} is held by process {holder}") from None
+            if _same_file(self._fd, path):
+                break
+            # The last holder removed the file between our open and our lock: that lock is worth nothing.
+            os.close(self._fd)
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, str(os.getpid()).encode(), 0)
+
+    def close(self) -> None:
+        """Give the role up."""
+        os.close(self._fd)
+
+
+def _same_file(fd: int, path: Path) -> bool:
+    """Whether `path` still names the open file."""
+    try:
+        return os.fstat(fd).st_ino == path.stat().st_ino
+    except FileNotFoundError:
+        return False
+
+
+def make_key(run_directory: Path) -> bytes:
+    """Write a fresh key for this run, readable by this user alone, and return it."""
+    key = os.urandom(KEY_BYTES)
+    path = run_directory / KEY_FILE
+    path.unlink(missing_ok=True)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.write(fd, key)
+    os.close(fd)
+    return key
+
+
+def read_key(run_directory: Path) -> bytes:
+    """The run's key. Raises BusError when there is no run here."""
+    try:
+        key = (run_directory / KEY_FILE).read_bytes()
+    except OSError as error:
+        raise BusError("no run in this data directory: start one with run.py up") from error
+    if len(key) != KEY_BYTES:
+        raise BusError(f"{run_directory / KEY_FILE} is not a whole key: the run is just starting, or damaged")
+    return key
+
+
+def address(run_directory: Path, name: str) -> str:
+    """The ipc address of a socket. Raises BusError when the path is too long to bind."""
+    path = run_directory / name
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+        raise BusError(f"{path} is too long for a socket (over {MAX_PATH_BYTES} bytes): set XDG_RUNTIME_DIR")
+    return f"ipc://{path}"
+
+
+def _socket(kind: int) -> zmq.Socket[bytes]:
+    """A socket with our limits set before it connects or binds."""
+    socket: zmq.Socket[bytes] = zmq.Context.instance().socket(kind)
+    socket.setsockopt(zmq.LINGER, 0)
+    socket.setsockopt(zmq.SNDHWM, HIGH_WATER)
+    socket.setsockopt(zmq.RCVHWM, HIGH_WATER)
+    socket.setsockopt(zmq.MAXMSGSIZE, MAX_FRAME_BYTES)
+    return socket
+
+
+class Sender:
+    """The scanner's end of `opp`: connects, never blocks."""
+
+    def __init__(self, run_directory: Path) -> None:
+        where = address(run_directory, OPPORTUNITIES)
+        self._socket = _socket(zmq.PUSH)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        self._socket.connect(where)
+
+    def send(self, frame: bytes) -> bool:
+        """Hand a frame to the socket; False when nobody takes it now."""
+        try:
+            self._socket.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Drop the socket and what it still holds."""
+        self._socket.close(0)
+
+
+class _Bound:
+    """A socket bound under its role lock; removes its file when closed."""
+
+    def __init__(self, run_directory: Path, name: str, kind: int) -> None:
+        where = address(run_directory, name)
+        self._lock = RoleLock(run_directory, name)
+        self._path = run_directory / name
+        self.socket = _socket(kind)
+        self.socket.bind(where)
+
+    def close(self) -> None:
+        """Unbind, then give the role up."""
+        self.socket.close(0)
+        self._path.unlink(missing_ok=True)
+        self._lock.close()
+
+
+class Inbox(_Bound):
+    """The trader's end of `opp`."""
+
+    def __init__(self, run_directory: Path) -> None:
+        super().__init__(run_directory, OPPORTUNITIES, zmq.PULL)
+
+    def receive(self, timeout_ms: int) -> bytes | None:
+        """The next frame, waiting at most `timeout_ms`."""
+        if self.socket.poll(timeout_ms, zmq.POLLIN) == 0:
+            return None
+        return self.socket.recv(zmq.NOBLOCK)
+
+
+class Publisher(_Bound):
+    """The trader's end of `dec`; whoever does not keep up loses messages."""
+
+    def __init__(self, run_directory: Path) -> None:
+        super().__init__(run_directory, DECISIONS, zmq.PUB)
+
+    def send(self, frame: bytes) -> None:
+        """Publish a frame."""
+        self.socket.send(frame, zmq.NOBLOCK)
+
+
+class CommandServer(_Bound):
+    """The supervisor's end of `ctl`."""
+
+    def __init__(self, run_directory: Path) -> None:
+        super().__init__(run_directory, CONTROL, zmq.ROUTER)
+
+    def receive(self, timeout_ms: int) -> tuple[bytes, bytes] | None:
+        """Sender and frame of the next request, waiting at most `timeout_ms`; None for none or nonsense."""
+        if self.socket.poll(timeout_ms, zmq.POLLIN) == 0:
+            return None
+        parts = self.socket.recv_multipart(zmq.NOBLOCK)
+        return (parts[0], parts[1]) if len(parts) == 2 else (parts[0], b"")
+
+    def reply(self, sender: bytes, frame: bytes) -> bool:
+        """Answer a request; False when its sender has gone."""
+        try:
+            self.socket.send_multipart([sender, frame], zmq.NOBLOCK)
+        except zmq.ZMQError:
+            return False
+        return True
+
+
+def ask(run_directory: Path, frame: bytes, timeout_ms: int) -> bytes:
+    """Send one request to the supervisor and wait for its answer. Raises BusError when none comes."""
+    if not (run_directory / CONTROL).exists():
+        raise BusError("no run in this data directory: start one with run.py up")
+    socket = _socket(zmq.DEALER)
+    try:
+        socket.connect(address(run_directory, CONTROL))
+        socket.send(frame)
+        if socket.poll(timeout_ms, zmq.POLLIN) == 0:
+            raise BusError(f"the supervisor did not answer within {timeout_ms / 1000:g} s")
+        return socket.recv()
+    finally:
+        socket.close(0)
+
+
+def make_bell(run_directory: Path) -> None:
+    """Make the FIFO on which feeds wake the scanner."""
+    path = run_directory / BELL
+    path.unlink(missing_ok=True)
+    os.mkfifo(path, 0o600)
+
+
+class Bell:
+    """The doorbell: feeds ring it when the scanner says that it sleeps."""
+
+    def __init__(self, run_directory: Path) -> None:
+        # Read-write, so that opening never waits for the other side and a dead side is no end of file.
+        self._fd = os.open(run_directory / BELL, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self._poll = select.poll()
+        self._poll.register(self._fd, select.POLLIN)
+
+    def ring(self) -> None:
+        """Wake the scanner. A full FIFO has woken it already."""
+        try:
+            os.write(self._fd, b"\1")
+        except BlockingIOError:
+            return
+
+    def wait(self, timeout_ms: int) -> bool:
+        """Wait for a ring at most `timeout_ms`, swallow all that came, and say whether any did."""
+        if not self._poll.poll(timeout_ms):
+            return False
+        os.read(self._fd, 65536)
+        return True
+
+    def close(self) -> None:
+        """Let go of the FIFO."""
+        os.close(self._fd)

@@ -1,0 +1,64 @@
+"""Main: the table of commands, and the one call that run.py makes.
+
+In: the words after run.py. Out: an exit code: 0 ok, 1 failed, 2 usage, 3 configuration, 4 not running,
+5 already running in this data directory. Only the module of the command that is asked for is imported,
+so that a worker starts with what it needs and no more.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from pipeline.cli.parser import Parser
+
+# Name, module under pipeline.cli, help. The order is that of --help.
+COMMANDS = (
+    ("up", "up", "start everything, and on a terminal the dashboard"),
+    ("down", "ask", "stop everything that runs in this data directory"),
+    ("status", "status", "what runs and how it is, from memory"),
+    ("start", "ask", "start a worker that is down"),
+    ("restart", "ask", "stop a worker and start it again"),
+    ("kill", "ask", "send a signal to a worker; the supervisor restarts it"),
+    ("dashboard", "dashboard", "the screen; it only reads"),
+    ("books", "books", "the books that our codecs build from a tape"),
+    ("journal", "journal", "what the ledger holds: verify, trades, fills"),
+    ("check-config", "check_config", "say what is wrong with the configuration"),
+    ("test", "test", "run the test suite"),
+    ("bench", "bench", "measure; without a name, list the benches"),
+    ("feed", "work", "one venue's feed process (the supervisor starts it)"),
+    ("scanner", "work", "the scanner process (the supervisor starts it)"),
+    ("trader", "work", "the trader process (the supervisor starts it)"),
+    ("lab", "work", "the simulated venues (the supervisor starts it)"),
+)
+DEFAULT = "up"
+
+
+def main(argv: list[str]) -> int:
+    """Run one command and return its exit code."""
+    words = argv if argv and argv[0] in {"-h", "--help"} else with_command(argv)
+    about = "Parallax: the same event on several venues, and the difference."
+    parser = Parser(prog="run.py", description=about)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    module = None
+    for name, module_name, text in COMMANDS:
+        passes_on = "arguments" if name == "test" else ""
+        command = commands.add_parser(name, help=text, description=text, passes_on=passes_on)
+        if words[0] == name:
+            module = import_module(f"pipeline.cli.{module_name}")
+            module.add_arguments(command)
+    args = parser.parse_args(words)
+    assert module is not None, "argparse refuses a command that is not in the table"
+    try:
+        return int(module.run(args))
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does: nothing more to say to it.
+        sys.stderr.close()
+        return 1
+
+
+def with_command(argv: list[str]) -> list[str]:
+    """The words with the default command put first where none is named."""
+    if not argv or argv[0].startswith("-"):
+        return [DEFAULT, *argv]
+    return argv

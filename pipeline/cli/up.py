@@ -1,0 +1,215 @@
+"""Up: start everything; on a terminal show the dashboard, else say a line of state every five seconds.
+
+In: config.toml, a profile, changes by --set. Out: a run, until it is stopped; then a summary for people
+and, with --json, the status as it was just before the end as the last line. Run by people.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import msgspec
+
+from pipeline.bus import CONTROL, RoleTakenError
+from pipeline.cli import status
+from pipeline.cli.ask import ask, gone
+from pipeline.cli.common import (
+    ALREADY_RUNNING,
+    BAD_CONFIG,
+    FAILED,
+    OK,
+    ROOT,
+    SCRIPT,
+    add_data,
+    complain,
+    run_directory_of,
+    running_config,
+    say,
+)
+from pipeline.cli.settings import resolve_or_complain
+from pipeline.clock import Clock, SystemClock
+from pipeline.config import Config
+from pipeline.logs import log_directory
+from shm.segment import SegmentError
+
+STATE_SECONDS = 5.0
+READY_SECONDS = 15.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_data(parser)
+    parser.add_argument("--profile", metavar="NAME", help="demo (default): simulated venues; paper: real venues")
+    parser.add_argument("--config", metavar="PATH", type=Path, default=ROOT / "config.toml")
+    parser.add_argument("--set", metavar="a.b=c", action="append", default=[], help="change one key")
+    parser.add_argument("--seed", metavar="N", type=int, help="another simulated world (lab.seed)")
+    parser.add_argument("--no-dashboard", action="store_true", help="stay in the foreground, Ctrl-C stops all")
+    parser.add_argument("--for", metavar="SECONDS", type=float, dest="seconds", help="stop by itself")
+    parser.add_argument("--json", action="store_true", help="the last line is the status as JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Resolve, start, stay."""
+    sets = [*args.set, *([f"lab.seed={args.seed}"] if args.seed is not None else [])]
+    config = resolve_or_complain(args.config, args.profile, sets, args.data)
+    if config is None:
+        return BAD_CONFIG
+    args.data.mkdir(parents=True, exist_ok=True)
+    clock = SystemClock()
+    started = clock.wall_ns()
+    account = f"sim-{started // 1_000_000_000}" if config.simulated else "paper"
+    config = msgspec.structs.replace(config, account=account, started_wall_ns=started)
+    interactive = sys.stdin.isatty() and sys.stdout.isatty()
+    if args.no_dashboard or args.seconds is not None or args.json or not interactive:
+        return foreground(config, args, clock)
+    return with_dashboard(config, clock)
+
+
+def foreground(config: Config, args: argparse.Namespace, clock: Clock) -> int:
+    """Be the supervisor; say a line of state every five seconds until stopped."""
+    from pipeline.config_schema import merge_lab
+    from pipeline.supervisor.worker import Supervisor
+
+    try:
+        supervisor = Supervisor(config, SCRIPT, clock, Random(), merge_lab)  # noqa: S311 - jitter
+    except RoleTakenError as error:
+        complain(f"already running in {config.data_directory}: {error}; see run.py status, stop it with run.py down")
+        return ALREADY_RUNNING
+    except SegmentError as error:
+        complain(str(error))
+        return FAILED
+    reporter = Reporter(config, clock, args.seconds, quiet=args.json)
+    supervisor.run(reporter.turn, reporter.last_look)
+    reporter.summary(as_json=args.json)
+    return OK
+
+
+class Reporter:
+    """Says how the run is while it runs, and what came of it at the end."""
+
+    def __init__(self, config: Config, clock: Clock, seconds: float | None, *, quiet: bool) -> None:
+        self._directory = Path(config.shm_directory)
+        self._data = Path(config.data_directory)
+        self._config = config
+        self._clock = clock
+        self._quiet = quiet
+        now = clock.monotonic_ns()
+        self._end_ns = now + round(seconds * 1e9) if seconds is not None else None
+        self._next_ns = now + round(STATE_SECONDS * 1e9)
+        self._state: dict[str, Any] = {}
+
+    def turn(self) -> bool:
+        """Called each turn of the supervisor; False when the time is over."""
+        now = self._clock.monotonic_ns()
+        if now >= self._next_ns:
+            self._next_ns = now + round(STATE_SECONDS * 1e9)
+            self._say(state_line(self._gather()))
+        return self._end_ns is None or now < self._end_ns
+
+    def last_look(self) -> None:
+        """Called just before the workers are stopped."""
+        self._state = self._gather()
+
+    def summary(self, *, as_json: bool) -> None:
+        """What happened, for people; with `as_json` the status object as the last line."""
+        for line in summary_lines(self._state, self._data):
+            self._say(line)
+        if as_json:
+            say(json.dumps(self._state))
+
+    def _gather(self) -> dict[str, Any]:
+        config = running_config(self._data) or self._config
+        return status.gather(config, status.attach_all(self._directory), self._clock)
+
+    def _say(self, line: str) -> None:
+        """To stderr when stdout is for JSON."""
+        if self._quiet:
+            sys.stderr.write(line + "\n")
+        else:
+            say(line)
+
+
+def state_line(state: dict[str, Any]) -> str:
+    """One line of state."""
+    up = sum(1 for worker in state["workers"] if worker["state"] == "RUNNING")
+    messages = sum(venue["messages"] for venue in state["venues"].values())
+    kind = "SIM " if state["simulated"] else ""
+    return (
+        f"{kind}{state['mode'].upper()}  up {state['uptime_s']:.0f} s  workers {up}/{len(state['workers'])}  "
+        f"messages {messages}  opportunities {state['opportunities']}  trades {state['trades']}  "
+        f"P&L ${state['pnl_usd']}"
+    )
+
+
+def summary_lines(state: dict[str, Any], data: Path) -> list[str]:
+    """What happened in the run, and where to look further."""
+    refused = sorted(state["rejections"].items(), key=lambda item: -item[1])[:3]
+    messages = ", ".join(f"{name} {venue['messages']}" for name, venue in state["venues"].items())
+    restarts = sum(worker["restarts"] for worker in state["workers"])
+    return [
+        f"ran {state['uptime_s']:.0f} s on {'simulated' if state['simulated'] else 'real'} venues, paper money",
+        f"  messages       {messages}",
+        f"  opportunities  {state['opportunities']}, trades {state['trades']}, worker restarts {restarts}",
+        f"  refused        {', '.join(f'{name} {count}' for name, count in refused) or 'nothing'}",
+        f"  P&L            ${state['pnl_usd']} (open positions at what they would fetch now)",
+        f"  journal        {data / 'ledger.sqlite'}: run.py journal trades",
+        f"  logs           {log_directory(data)}",
+    ]
+
+
+def with_dashboard(config: Config, clock: Clock) -> int:
+    """Start the supervisor detached, show the dashboard, and afterwards leave or stop the run."""
+    data = Path(config.data_directory)
+    directory = run_directory_of(data)
+    code = detach(directory, data, clock)
+    if code != OK:
+        return code
+    from pipeline.cli.dashboard import show
+
+    config = running_config(data) or config
+    answer = show(config, ask_on_quit="stop" if config.profile == "demo" else "leave")
+    if answer != "stop":
+        say("Parallax goes on in the background. Come back: run.py dashboard. Stop it: run.py down.")
+        return OK
+    views = status.attach_all(Path(config.shm_directory))
+    state = status.gather(config, views, clock)
+    ask(directory, "down", {})
+    if not gone(directory):
+        complain("still stopping: see run.py status")
+        return FAILED
+    for line in summary_lines(state, data):
+        say(line)
+    return OK
+
+
+def detach(directory: Path, data: Path, clock: Clock) -> int:
+    """Start `up --no-dashboard` in the background and wait until it answers."""
+    words = [word for word in sys.argv[1:] if word != "up"]
+    output = log_directory(data) / "supervisor.out"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with output.open("wb") as sink:
+        child = subprocess.Popen(  # noqa: S603 - our own interpreter and our own script
+            [sys.executable, str(SCRIPT), "up", "--no-dashboard", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+            env=dict(os.environ),
+        )
+    deadline = clock.monotonic_ns() + round(READY_SECONDS * 1e9)
+    while child.poll() is None and clock.monotonic_ns() < deadline:
+        if (directory / CONTROL).exists() and running_config(data) is not None:
+            return OK
+        clock.sleep(0.02)
+    sys.stderr.write(output.read_text(errors="replace"))
+    if child.poll() is None:
+        complain(f"the supervisor did not come up within {READY_SECONDS:g} s; see {output}")
+        return FAILED
+    return child.returncode

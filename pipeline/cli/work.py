@@ -1,0 +1,89 @@
+"""Work: the worker processes: feed VENUE, scanner, trader, lab.
+
+In: run/config.json when the supervisor (or a run of one's own) is there, else config.toml. Out: the
+worker, until it is told to stop. Started by the supervisor; a person may start one by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from random import Random
+
+from pipeline.cli.common import BAD_CONFIG, FAILED, OK, ROOT, add_data, complain, running_config
+from pipeline.clock import SystemClock
+from pipeline.config import Config, decode
+from pipeline.lifecycle import CONFIG_FILE, RUN_DIRECTORY
+from shm.segment import SegmentError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_data(parser)
+    if parser.prog.split()[-1] == "feed":
+        parser.add_argument("venue", metavar="VENUE", help="kalshi, polymarket, kraken or coinbase")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Be the worker."""
+    title(args)
+    config = find_config(args.data)
+    if config is None:
+        return BAD_CONFIG
+    try:
+        if args.command == "feed":
+            return run_feed(args.venue, config)
+        clock = SystemClock()
+        if args.command == "scanner":
+            from pipeline.scanner.worker import Scanner
+
+            Scanner(config, clock).run()
+        elif args.command == "trader":
+            from pipeline.trader.worker import Trader
+
+            Trader(config, clock).run()
+        else:
+            from pipeline.lab.worker import Lab
+
+            Lab(config, clock).run()
+    except SegmentError as error:
+        complain(str(error))
+        return FAILED
+    return OK
+
+
+def run_feed(venue: str, config: Config) -> int:
+    """Be a feed, if the venue is one of the configuration's."""
+    from pipeline.feed.worker import Feed
+
+    settings = config.venues.get(venue)
+    if settings is None:
+        complain(f"no venue {venue!r} in the configuration; there are: {', '.join(config.venues)}")
+        return BAD_CONFIG
+    if settings.url == "sim":
+        complain(f"{venue} is simulated: its address is known only in a run (run.py up)")
+        return BAD_CONFIG
+    Feed(venue, config, SystemClock(), Random()).run()  # noqa: S311 - jitter, not secrets
+    return OK
+
+
+def find_config(data: Path) -> Config | None:
+    """The configuration to act on, or None when there is none that holds; the reason is on stderr."""
+    directory = os.environ.get(RUN_DIRECTORY)
+    if directory:
+        return decode((Path(directory) / CONFIG_FILE).read_bytes())
+    config = running_config(data)
+    if config is not None:
+        return config
+    from pipeline.cli.settings import resolve_or_complain
+
+    return resolve_or_complain(ROOT / "config.toml", None, [], data)
+
+
+def title(args: argparse.Namespace) -> None:
+    """A process title that `ps` and `top` show, where the library is there."""
+    from setproctitle import setproctitle
+
+    name = f"feed-{args.venue}" if args.command == "feed" else args.command
+    setproctitle(f"parallax: {name}")

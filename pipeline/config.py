@@ -1,0 +1,240 @@
+"""Config: the resolved settings that every worker acts on, and how they travel.
+
+In: run/config.json, written whole by the supervisor. Out: one frozen `Config`. Workers import this and
+neither pydantic nor tomli; `config_schema` turns config.toml into the same object, says what each key
+means and which values it may have. Durations carry their unit in the name; money is decimal text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import msgspec
+
+from pipeline.model import Event, EventLeg, StateLimits
+
+SIMULATED = "sim"
+
+
+class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[venues.NAME]: one venue's addresses and connection habits. Seconds throughout."""
+
+    url: str = SIMULATED
+    rest_url: str = SIMULATED
+    enabled: bool = True
+    markets: tuple[str, ...] = ()
+    reconnect_delay: float = 1.0
+    max_reconnect_delay: float = 30.0
+    heartbeat_interval: float = 1.0
+    timeout: float = 5.0
+    max_retries: int = 0
+    key_id_env: str = ""
+    key_file: str = ""
+
+
+class FeeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[fees.NAME]: overrides of what the venue publishes, as decimal text. None leaves the venue's own."""
+
+    multiplier: str | None = None
+    taker_coefficient: str | None = None
+    maker_coefficient: str | None = None
+    account_precision: str | None = None
+    rate: str | None = None
+    exponent: int | None = None
+    taker_bps: str | None = None
+    maker_bps: str | None = None
+
+
+class ShmConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[shm]: sizes of the segments; a change needs a restart of all."""
+
+    directory: str = ""
+    max_markets: int = 64
+    depth: int = 25
+    max_events: int = 64
+    max_positions: int = 128
+
+
+class ScannerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[scanner]: when a book is believed and how long an opportunity is worth sending. Milliseconds."""
+
+    heartbeat_ms: int = 250
+    proof_ms: int = 3000
+    quiet_ms: int = 30000
+    opportunity_ttl_ms: int = 250
+    repeat_ms: int = 100
+
+    def limits(self) -> StateLimits:
+        """The limits of `model.book_state`."""
+        return StateLimits(self.heartbeat_ms * 1_000_000, self.proof_ms * 1_000_000, self.quiet_ms * 1_000_000)
+
+
+class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[risk]: every limit of the trader. Money is decimal text in dollars."""
+
+    min_edge_bp: int = 50
+    min_profit_pct: str = "0.2"
+    min_profit_usd: str = "0.02"
+    max_order_usd: str = "25"
+    max_event_usd: str = "50"
+    max_exposure_usd: str = "400"
+    daily_loss_usd: str = "50"
+    max_consecutive_losses: int = 5
+    max_trades_per_hour: int = 2000
+    max_book_age_ms: int = 2000
+    max_leg_skew_ms: int = 1000
+    cooldown_ms: int = 500
+    probe_usd: str = "5"
+
+
+class KellyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[kelly]: sizing. `cap` is the largest share of the capital in one trade."""
+
+    mode: str = "half"
+    capital_usd: str = "1000"
+    cap: str = "0.10"
+
+
+class TraderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[trader]: how orders are sent, and the paper account: cash by venue, coins by venue and market."""
+
+    mode: str = "taker"
+    paper_latency_ms: int = 50
+    cash: dict[str, str] = {}
+    inventory: dict[str, dict[str, str]] = {}
+
+
+class SupervisorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[supervisor]: restarts. Seconds."""
+
+    restart_delay: float = 0.25
+    max_restart_delay: float = 30.0
+    healthy_after: float = 60.0
+    hung_after: float = 2.0
+    stop_after: float = 2.0
+
+
+class LabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[lab]: the simulated venues. `divergence` scales how far venues drift apart; 0 is never."""
+
+    seed: int = 7
+    divergence: float = 1.0
+
+
+class DashboardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[dashboard]: the screen. Data older than `stale_seconds` is marked."""
+
+    refresh_ms: int = 500
+    stale_seconds: float = 5.0
+
+
+class LegConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One leg of an event."""
+
+    venue: str
+    market: str
+    outcome: str = "yes"
+    polarity: str = "same"
+
+
+class ReviewConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who compared the venues' rules of an event, when, and what was found."""
+
+    source: str = ""
+    window: str = ""
+    void_rule: str = ""
+    rules_hash: str = ""
+    by: str = ""
+    at: str = ""
+    mismatch: str = "0"
+
+
+class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[[events]]: markets that pay on the same thing."""
+
+    id: str
+    title: str = ""
+    kind: str = "binary"
+    close: str = ""
+    legs: tuple[LegConfig, ...] = ()
+    review: ReviewConfig | None = None
+
+    def event(self) -> Event:
+        """The event as the scanner and the trader know it."""
+        legs = tuple(EventLeg(leg.venue, leg.market, leg.outcome, leg.polarity) for leg in self.legs)
+        reviewed = self.review is not None and bool(self.review.by)
+        return Event(self.id, self.title or self.id, self.kind, legs, parse_time_ns(self.close), reviewed)
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything a worker may ask. `version` grows with every change; `hash` names the content.
+
+    `simulated` names the venues that are the lab's (url = "sim"). Directories are absolute. `account`
+    is whose money it is: "paper", or one of its own for every simulated world, which ends with its run.
+    """
+
+    version: int = 1
+    hash: str = ""
+    profile: str = "demo"
+    mode: str = "paper"
+    simulated: tuple[str, ...] = ()
+    account: str = "paper"
+    started_wall_ns: int = 0
+    instance: str = ""
+    data_directory: str = ""
+    run_directory: str = ""
+    shm_directory: str = ""
+    venues: dict[str, VenueConfig] = {}
+    fees: dict[str, FeeConfig] = {}
+    shm: ShmConfig = ShmConfig()
+    scanner: ScannerConfig = ScannerConfig()
+    risk: RiskConfig = RiskConfig()
+    kelly: KellyConfig = KellyConfig()
+    trader: TraderConfig = TraderConfig()
+    supervisor: SupervisorConfig = SupervisorConfig()
+    lab: LabConfig = LabConfig()
+    dashboard: DashboardConfig = DashboardConfig()
+    events: tuple[EventConfig, ...] = ()
+
+    def feeds(self) -> list[str]:
+        """Venues that have a feed process, in config order."""
+        return [name for name, venue in self.venues.items() if venue.enabled]
+
+    def markets_of(self, venue: str) -> list[str]:
+        """Markets a venue's feed subscribes: its own list, and the legs of all events."""
+        named = [leg.market for event in self.events for leg in event.legs if leg.venue == venue]
+        return list(dict.fromkeys([*self.venues[venue].markets, *named]))
+
+    def all_events(self) -> tuple[Event, ...]:
+        """The events as model values."""
+        return tuple(event.event() for event in self.events)
+
+
+def parse_time_ns(text: str) -> int:
+    """Wall-clock nanoseconds of an ISO-8601 time ("" is 0). Raises ValueError for anything else."""
+    if not text:
+        return 0
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    seconds = Decimal(moment.microsecond).scaleb(-6) + int(moment.replace(microsecond=0).timestamp())
+    return int(seconds * 10**9)
+
+
+def sealed(config: Config) -> Config:
+    """The config with `hash` set to the SHA-256 of its content; version and hash themselves left out."""
+    plain = msgspec.structs.replace(config, version=0, hash="")
+    digest = hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
+    return msgspec.structs.replace(config, hash=digest)
+
+
+def encode(config: Config) -> bytes:
+    """The content of run/config.json."""
+    return msgspec.json.format(msgspec.json.encode(config), indent=1)
+
+
+def decode(text: bytes) -> Config:
+    """Read run/config.json. Raises msgspec.ValidationError when it is not ours."""
+    return msgspec.json.decode(text, type=Config)

@@ -1,0 +1,133 @@
+"""Config build: what a file may leave out, who changes it from outside, and the lab's addresses in it.
+
+In: layers, changes, a valid tree, run/lab.json. Out: fuller layers, a `Config`. Pure; used by
+config_schema, which reads the texts and judges the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from pipeline.config import SIMULATED, Config, EventConfig, sealed
+from pipeline.config_checks import KNOWN_VENUES, is_loopback
+from pipeline.config_layers import SECRETS_BELONG, Layers, Origin, environment_sets, split_set, take_secrets
+from pipeline.config_text import KeyPath, Problem, did_you_mean, dotted
+from pipeline.config_values import shown
+
+PROFILES = ("demo", "paper", "live")
+PAPER_CASH = "500"
+PAPER_INVENTORY = {
+    "kraken": {"BTC/USD": "0.05", "ETH/USD": "1"},
+    "coinbase": {"BTC-USD": "0.05", "ETH-USD": "1"},
+}
+
+
+def problem(origin: Origin, key: KeyPath, message: str, suggestion: str = "") -> Problem:
+    """A problem with the value that came from `origin`."""
+    return Problem(origin.file, origin.line, None, dotted(key), message, suggestion)
+
+
+def profile_problems(name: str, overlays: object, at: Callable[[KeyPath], Origin]) -> Iterator[Problem]:
+    """What is wrong with the chosen profile and with the form of the [profile] tables."""
+    tables = overlays if isinstance(overlays, dict) else {}
+    wrong: list[KeyPath] = [("profile", key) for key, value in tables.items() if not isinstance(value, dict)]
+    if tables is not overlays:
+        wrong = [("profile",)]
+    for path in wrong:
+        yield problem(at(path), path, "must be a table: [profile.NAME]")
+    if name == "live":
+        yield Problem("--profile", None, None, "", "live orders do not exist yet: use demo or paper")
+    elif name not in {*PROFILES, *tables}:
+        hint = did_you_mean(name, [*PROFILES, *tables])
+        yield Problem("--profile", None, None, "", f"there is no profile {shown(name)}", hint)
+
+
+def lay_changes(
+    layers: Layers, sets: Sequence[str], environ: Mapping[str, str], read: Callable[[str], object]
+) -> list[Problem]:
+    """Lay environment variables and then --set over the rest; `read` reads a value's text."""
+    problems: list[Problem] = []
+    changes = [(Origin(name), path, text) for name, path, text in environment_sets(environ)]
+    for text in sets:
+        parts = split_set(text)
+        if parts is None:
+            key = text[:60].partition("=")[0]
+            problems.append(Problem("--set", None, None, key, "write it as section.key=value"))
+        else:
+            changes.append((Origin("--set"), *parts))
+    for origin, path, text in changes:
+        value = read(text)
+        tree: dict[str, Any] = {str(path[-1]): value}
+        for part in reversed(path[:-1]):
+            tree = {str(part): tree}
+        if take_secrets(tree):
+            problems.append(problem(origin, path, SECRETS_BELONG))
+        elif path[0] == "profile":
+            what = "choose the profile with --profile, or change the keys themselves"
+            problems.append(problem(origin, path, what))
+        else:
+            layers.put(path, value, origin)
+    return problems
+
+
+def lay_defaults(layers: Layers) -> None:
+    """What a file may leave out: four simulated venues, a paper account, the outcome of spot legs."""
+    tree, origin = layers.values, layers.origin(())
+    if not tree.get("venues"):
+        layers.put(("venues",), {name: {} for name in KNOWN_VENUES}, origin)
+    venues = tree["venues"] if isinstance(tree["venues"], dict) else {}
+    trader = tree.get("trader", {})
+    if isinstance(trader, dict) and "cash" not in trader:
+        cash = {name: PAPER_CASH for name in KNOWN_VENUES if name in venues}
+        layers.put(("trader", "cash"), cash, origin)
+    if isinstance(trader, dict) and "inventory" not in trader:
+        coins = {name: coins for name, coins in PAPER_INVENTORY.items() if name in venues}
+        layers.put(("trader", "inventory"), coins, origin)
+    for leg in _spot_legs(tree.get("events")):
+        leg.setdefault("outcome", "base")
+
+
+def _spot_legs(events: object) -> Iterator[dict[str, Any]]:
+    """Every leg of a spot event, as far as the tree has the right form."""
+    for event in events if isinstance(events, list) else ():
+        legs = event.get("legs") if isinstance(event, dict) and event.get("kind") == "spot" else None
+        yield from (leg for leg in legs or () if isinstance(leg, dict))
+
+
+def build(tree: dict[str, Any], profile: str, directories: Mapping[str, str]) -> Config:
+    """The `Config` of a valid tree. `directories` holds `instance` and the three directories.
+
+    A venue on this machine that names no REST address has none ("").
+    """
+    for venue in tree["venues"].values():
+        venue["enabled"] = venue.pop("enable_websocket") and venue["enabled"]
+        if venue["rest_url"] == SIMULATED and is_loopback(venue["url"]):
+            venue["rest_url"] = ""
+    config = msgspec.convert({**tree, **directories, "profile": profile}, Config)
+    names = (name for name, venue in config.venues.items() if venue.enabled and venue.url == SIMULATED)
+    return msgspec.structs.replace(config, simulated=tuple(names))
+
+
+def merge_lab(config: Config, lab: Mapping[str, object]) -> Config:
+    """The config with the lab's addresses in its simulated venues and the lab's events after its own.
+
+    Of the lab's events those count whose venues are all simulated here; an id of the file's own wins.
+    Raises msgspec.ValidationError when `lab` is not what the lab writes.
+    """
+    addresses = msgspec.convert(lab.get("venues", {}), dict[str, dict[str, str]])
+    events = msgspec.convert(lab.get("events", []), tuple[EventConfig, ...])
+    venues = dict(config.venues)
+    for name in config.simulated:
+        if name in addresses:
+            at = addresses[name]
+            venues[name] = msgspec.structs.replace(venues[name], url=at["ws"], rest_url=at["rest"])
+    own = {event.id for event in config.events}
+    played = tuple(
+        event
+        for event in events
+        if event.id not in own and all(leg.venue in config.simulated for leg in event.legs)
+    )
+    return sealed(msgspec.structs.replace(config, venues=venues, events=(*config.events, *played)))

@@ -1,0 +1,182 @@
+"""Config checks: what one key alone cannot show: keys that do not fit each other, events that make no sense.
+
+In: a `Config` whose single values are in range. Out: findings, each with the path of the key to change.
+Pure; used by config_schema, which adds where the key stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+from pipeline.config import SIMULATED, Config, EventConfig, LegConfig, VenueConfig, parse_time_ns
+from pipeline.config_text import KeyPath, did_you_mean
+
+KNOWN_VENUES = ("kalshi", "polymarket", "kraken", "coinbase")
+SOCKET_PATH_BYTES = 107  # of sun_path, without its ending zero
+SCHEMES = {"url": ("wss", "ws"), "rest_url": ("https", "http")}
+_LOOPBACK = re.compile(r"localhost|::1|127(\.\d{1,3}){3}")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What is wrong, and with which key."""
+
+    path: KeyPath
+    message: str
+    suggestion: str = ""
+
+
+def check(config: Config) -> Iterator[Finding]:
+    """Everything that is wrong between keys."""
+    yield from _venues(config)
+    yield from _money(config)
+    yield from _directories(config)
+    yield from _delays(config)
+    yield from _events(config)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address never leaves this machine."""
+    parts = _split(url)
+    return parts is not None and bool(_LOOPBACK.fullmatch(parts.hostname or ""))
+
+
+def is_real(venue: VenueConfig) -> bool:
+    """Whether a venue's address is out in the world: neither simulated nor on this machine."""
+    return venue.url != SIMULATED and not is_loopback(venue.url)
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of an address, or None when it is none."""
+    try:
+        parts = urlsplit(url)
+        usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return None
+    return parts if usable and not re.search(r"\s", url) else None
+
+
+def _venues(config: Config) -> Iterator[Finding]:
+    for name, venue in config.venues.items():
+        base: KeyPath = ("venues", name)
+        if name not in KNOWN_VENUES:
+            yield _unknown(base)
+        for key in SCHEMES:
+            yield from _address((*base, key), getattr(venue, key))
+        if (venue.url == SIMULATED) != (venue.rest_url == SIMULATED) and venue.rest_url:
+            other = "rest_url" if venue.rest_url == SIMULATED else "url"
+            yield Finding((*base, other), 'url and rest_url must both be "sim", or both be addresses')
+        if venue.max_reconnect_delay < venue.reconnect_delay:
+            yield _order((*base, "max_reconnect_delay"), "reconnect_delay", venue.reconnect_delay)
+        proof, beat = config.scanner.proof_ms, venue.heartbeat_interval
+        if venue.enabled and proof < 2000 * beat:
+            yield Finding(
+                ("scanner", "proof_ms"),
+                f"must be at least {2000 * beat:g}, twice venues.{name}.heartbeat_interval, got {proof}:"
+                " its books would be called stale between two signs of life",
+            )
+    for name in config.fees:
+        if name not in KNOWN_VENUES:
+            yield _unknown(("fees", name))
+
+
+def _unknown(path: KeyPath, name: str = "") -> Finding:
+    """A venue that no codec speaks to; its name is the last part of the path where it is a table's."""
+    name = name or str(path[-1])
+    message = f"no venue {name[:40]!r} is known; there are {', '.join(KNOWN_VENUES)}"
+    return Finding(path, message, did_you_mean(name, KNOWN_VENUES))
+
+
+def _address(path: KeyPath, url: str) -> Iterator[Finding]:
+    """An address is encrypted unless it stays on this machine, and carries no secret."""
+    secure, plain = SCHEMES[str(path[-1])]
+    if url == SIMULATED or (not url and path[-1] == "rest_url"):
+        return
+    parts = _split(url)
+    if parts is None or parts.scheme not in {secure, plain}:
+        yield Finding(path, f'must be "sim" or an address that begins with {secure}://, got {url[:60]!r}')
+    elif parts.scheme == plain and not is_loopback(url):
+        yield Finding(path, f"must begin with {secure}:// unless it is on this machine, got {url[:60]!r}")
+    elif "@" in parts.netloc:
+        yield Finding(path, "an address must not hold a user or a password")
+
+
+def _money(config: Config) -> Iterator[Finding]:
+    for key, names in (("cash", list(config.trader.cash)), ("inventory", list(config.trader.inventory))):
+        for name in names:
+            if name not in KNOWN_VENUES:
+                yield _unknown(("trader", key, name))
+
+
+def _directories(config: Config) -> Iterator[Finding]:
+    if config.shm.directory and not config.shm.directory.startswith("/"):
+        yield Finding(("shm", "directory"), "must be an absolute path")
+    longest = f"{config.run_directory}/bell".encode("utf-8", "surrogateescape")
+    if len(longest) > SOCKET_PATH_BYTES:
+        yield Finding((), f"{config.run_directory} is too long for sockets: set a shorter XDG_RUNTIME_DIR")
+
+
+def _delays(config: Config) -> Iterator[Finding]:
+    limits = config.supervisor
+    if limits.max_restart_delay < limits.restart_delay:
+        yield _order(("supervisor", "max_restart_delay"), "restart_delay", limits.restart_delay)
+
+
+def _order(path: KeyPath, lower: str, value: float) -> Finding:
+    return Finding(path, f"must not be below {lower} ({value:g})")
+
+
+def _events(config: Config) -> Iterator[Finding]:
+    if len(config.events) > config.shm.max_events:
+        most = config.shm.max_events
+        yield Finding(("events",), f"{len(config.events)} events, but shm.max_events is {most}")
+    for name in config.venues:
+        count = len(config.markets_of(name))
+        most = config.shm.max_markets
+        if count > most:
+            yield Finding(("venues", name, "markets"), f"{count} markets, but shm.max_markets is {most}")
+    seen: set[str] = set()
+    for index, event in enumerate(config.events):
+        base: KeyPath = ("events", index)
+        if event.id in seen:
+            yield Finding((*base, "id"), f"another event has the id {event.id[:64]!r} already")
+        seen.add(event.id)
+        yield from _event(config, event, base)
+
+
+def _event(config: Config, event: EventConfig, base: KeyPath) -> Iterator[Finding]:
+    if len(event.legs) < 2:
+        yield Finding((*base, "legs"), f"an event needs at least two legs, got {len(event.legs)}")
+    yield from _time(event.close, (*base, "close"))
+    if event.review is not None:
+        yield from _time(event.review.at, (*base, "review", "at"))
+    seen: set[tuple[str, str]] = set()
+    for number, leg in enumerate(event.legs):
+        path = (*base, "legs", number)
+        yield from _leg(config, event.kind, leg, path)
+        if (leg.venue, leg.market) in seen:
+            yield Finding((*path, "market"), f"{leg.venue} {leg.market[:64]!r} stands twice in this event")
+        seen.add((leg.venue, leg.market))
+
+
+def _leg(config: Config, kind: str, leg: LegConfig, path: KeyPath) -> Iterator[Finding]:
+    if leg.venue not in KNOWN_VENUES:
+        yield _unknown((*path, "venue"), leg.venue)
+    elif leg.venue not in config.venues:
+        yield Finding((*path, "venue"), f"there is no [venues.{leg.venue}]")
+    if kind == "spot" and leg.outcome != "base":
+        yield Finding((*path, "outcome"), f"a leg of a spot event trades 'base', got {leg.outcome!r}")
+    if kind == "binary" and leg.outcome == "base":
+        yield Finding((*path, "outcome"), "a leg of a binary event pays on 'yes' or 'no', got 'base'")
+    if kind == "spot" and leg.polarity != "same":
+        yield Finding((*path, "polarity"), "a leg of a spot event cannot be inverse")
+
+
+def _time(text: str, path: KeyPath) -> Iterator[Finding]:
+    try:
+        parse_time_ns(text)
+    except (ValueError, OverflowError):
+        yield Finding(path, f"must be a time such as 2026-11-03T22:00:00Z, got {text[:40]!r}")

@@ -1,0 +1,395 @@
+"""Config schema: what each key of config.toml means and may be. The door to pydantic and tomli.
+
+In: a TOML file, a profile, environment variables, --set. Out: a resolved `Config`, or everything that is
+wrong with it at once, with lines and suggestions. Run by the supervisor and by commands, never by
+workers. The models mirror pipeline.config key for key; a test compares them and config.toml.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import tomli
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from pipeline import config as plain
+from pipeline import config_values as values
+from pipeline import places
+from pipeline.config_build import build, lay_changes, lay_defaults, merge_lab, problem, profile_problems
+from pipeline.config_checks import Finding, check, is_real
+from pipeline.config_layers import SECRETS_BELONG, Layers, Origin, take_secrets
+from pipeline.config_text import ConfigProblems, KeyPath, Problem, caret, explain, key_lines, line_of
+
+__all__ = ["ConfigProblems", "Problem", "merge_lab", "resolve"]
+
+LIVE, WORKER, ALL = "live", "restart-worker", "restart-all"
+"""When a changed key takes effect: at once, when its worker restarts, when everything does."""
+
+MAX_FILE_BYTES = 1 << 20
+NEEDS_KEY = (
+    "Kalshi's WebSocket wants a key even for prices: name its id's environment variable with key_id_env and"
+    " its file with key_file, or set enabled = false"
+)
+
+Dollars = Annotated[str, BeforeValidator(values.amount("0", "1000000000"))]
+Percent = Annotated[str, BeforeValidator(values.amount("0", "100"))]
+Share = Annotated[str, BeforeValidator(values.amount("0", "1"))]
+Rate = Annotated[str, BeforeValidator(values.amount("0", "0.999999"))]
+BasisPoints = Annotated[str, BeforeValidator(values.amount("0", "9999", 2))]
+Multiplier = Annotated[str, BeforeValidator(values.amount("0", "1000"))]
+Precision = Annotated[str, BeforeValidator(values.amount("0.000001", "1"))]
+Coins = Annotated[str, BeforeValidator(values.amount("0", "1000000000", 10))]
+Word = Annotated[str, BeforeValidator(values.text(0, 200))]
+Id = Annotated[str, BeforeValidator(values.text(1, 64))]
+Title = Annotated[str, BeforeValidator(values.text(0, 96))]
+Name = Annotated[str, BeforeValidator(values.text(1, 96))]
+Variable = Annotated[str, BeforeValidator(values.variable_name)]
+
+
+def _key(default: Any, reload: str, meaning: str, **limits: Any) -> Any:
+    """One key: its default, when a change takes effect, its meaning with unit, its range."""
+    return Field(default, description=meaning, json_schema_extra={"reload": reload}, **limits)
+
+
+def _seconds(default: float, reload: str, meaning: str, low: float, high: float) -> Any:
+    return _key(default, reload, f"seconds: {meaning}", ge=low, le=high)
+
+
+class Model(BaseModel):
+    """A table of the file: unknown keys are refused, nothing is converted behind one's back."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class Venue(Model):
+    """[venues.NAME]"""
+
+    url: Word = _key("sim", WORKER, 'address of the WebSocket (wss://), or "sim"')
+    rest_url: Word = _key("sim", WORKER, 'address of the public REST (https://), or "sim"')
+    enabled: bool = _key(True, ALL, "whether the venue has a feed")
+    enable_websocket: bool = _key(True, ALL, "false has the effect of enabled = false")
+    markets: tuple[Name, ...] = _key((), LIVE, "markets to watch beside those of [[events]]")
+    reconnect_delay: float = _seconds(1.0, LIVE, "longest wait before the first reconnect", 0.01, 3600)
+    max_reconnect_delay: float = _seconds(30.0, LIVE, "longest wait before any reconnect", 0.01, 3600)
+    heartbeat_interval: float = _seconds(1.0, LIVE, "time between our pings", 0.05, 60)
+    timeout: float = _seconds(5.0, LIVE, "silence after which a connection is given up", 0.1, 300)
+    max_retries: int = _key(0, LIVE, "failed connects before the feed exits; 0 never", ge=0, le=10**6)
+    key_id_env: Variable = _key("", WORKER, "environment variable that holds the key's id")
+    key_file: Word = _key("", WORKER, "file of the private key (PEM, mode 0600)")
+
+
+class Fee(Model):
+    """[fees.NAME]"""
+
+    multiplier: Multiplier | None = _key(None, LIVE, "kalshi: factor on the coefficient")
+    taker_coefficient: Rate | None = _key(None, LIVE, "kalshi: coefficient of p(1-p) for takers")
+    maker_coefficient: Rate | None = _key(None, LIVE, "kalshi: coefficient of p(1-p) for makers")
+    account_precision: Precision | None = _key(None, LIVE, "kalshi: dollars, the account's rounding step")
+    rate: Rate | None = _key(None, LIVE, "polymarket: coefficient of (p(1-p))^exponent")
+    exponent: int | None = _key(None, LIVE, "polymarket: exponent", ge=0, le=4)
+    taker_bps: BasisPoints | None = _key(None, LIVE, "kraken, coinbase: basis points for takers")
+    maker_bps: BasisPoints | None = _key(None, LIVE, "kraken, coinbase: basis points for makers")
+
+
+class Shm(Model):
+    """[shm]"""
+
+    directory: Word = _key("", ALL, 'folder for the memory files, absolute; "" is /dev/shm')
+    max_markets: int = _key(64, ALL, "books a feed can hold", ge=1, le=4096)
+    depth: int = _key(25, ALL, "price levels a side in memory", ge=1, le=1000)
+    max_events: int = _key(64, ALL, "events the scanner can hold", ge=1, le=4096)
+    max_positions: int = _key(128, ALL, "positions the trader can show", ge=1, le=4096)
+
+
+class Scanner(Model):
+    """[scanner]"""
+
+    heartbeat_ms: int = _key(250, LIVE, "ms: a feed silent longer is DEAD; 5 beats of 50", ge=250, le=60_000)
+    proof_ms: int = _key(3000, LIVE, "ms: no sign of life from the venue longer is STALE", ge=100, le=600_000)
+    quiet_ms: int = _key(30000, LIVE, "ms: no message for a market longer is QUIET", ge=100, le=86_400_000)
+    opportunity_ttl_ms: int = _key(250, LIVE, "ms: an opportunity may be acted on so long", ge=10, le=60_000)
+    repeat_ms: int = _key(100, LIVE, "ms: the same opportunity is sent again after", ge=0, le=60_000)
+
+
+class Risk(Model):
+    """[risk]"""
+
+    min_edge_bp: int = _key(50, LIVE, "basis points of the cash used, after all fees", ge=0, le=10_000)
+    min_profit_pct: Percent = _key("0.2", LIVE, "percent of the cash used, after all fees")
+    min_profit_usd: Dollars = _key("0.02", LIVE, "dollars a trade must earn, after all fees")
+    max_order_usd: Dollars = _key("25", LIVE, "dollars a trade may use")
+    max_event_usd: Dollars = _key("50", LIVE, "dollars at stake in one event")
+    max_exposure_usd: Dollars = _key("400", LIVE, "dollars at stake in all")
+    daily_loss_usd: Dollars = _key("50", LIVE, "dollars lost since midnight UTC that stop trading")
+    max_consecutive_losses: int = _key(5, LIVE, "losses in a row that stop trading", ge=1, le=10**6)
+    max_trades_per_hour: int = _key(2000, LIVE, "trades in 60 minutes", ge=0, le=10**6)
+    max_book_age_ms: int = _key(2000, LIVE, "ms: an older book is not traded on", ge=1, le=600_000)
+    max_leg_skew_ms: int = _key(1000, LIVE, "ms between the two books' last messages", ge=0, le=600_000)
+    cooldown_ms: int = _key(500, LIVE, "ms before the same event is traded again", ge=0, le=3_600_000)
+    probe_usd: Dollars = _key("5", LIVE, "dollars a trade while Kelly has no results")
+
+
+class Kelly(Model):
+    """[kelly]"""
+
+    mode: Literal["full", "half", "quarter"] = _key("half", LIVE, "share of the Kelly fraction that is used")
+    capital_usd: Dollars = _key("1000", LIVE, "dollars that the fraction is taken of")
+    cap: Share = _key("0.10", LIVE, "largest share of the capital in one trade")
+
+
+class Trader(Model):
+    """[trader]"""
+
+    mode: Literal["taker"] = _key("taker", WORKER, "both legs take what the books show")
+    paper_latency_ms: int = _key(50, LIVE, "ms a paper order takes to its venue", ge=0, le=60_000)
+    cash: dict[str, Dollars] = _key({}, WORKER, "dollars at each venue at the start of the paper account")
+    inventory: dict[str, dict[str, Coins]] = _key({}, WORKER, "coins by venue and market at the start")
+
+
+class Supervisor(Model):
+    """[supervisor]"""
+
+    restart_delay: float = _seconds(0.25, LIVE, "wait before the first restart of a worker", 0, 3600)
+    max_restart_delay: float = _seconds(30.0, LIVE, "longest wait before a restart", 0, 3600)
+    healthy_after: float = _seconds(60.0, LIVE, "life after which restarts are forgiven", 0.1, 86_400)
+    hung_after: float = _seconds(2.0, LIVE, "silence after which a worker is killed", 0.5, 600)
+    stop_after: float = _seconds(2.0, LIVE, "time to end in before a worker is killed", 0.1, 600)
+
+
+class Lab(Model):
+    """[lab]"""
+
+    seed: int = _key(7, ALL, "seed of the simulated world; same seed, same path", ge=0, le=2**63 - 1)
+    divergence: float = _key(1.0, ALL, "how far simulated venues drift apart; 0 is never", ge=0, le=100)
+
+
+class Dashboard(Model):
+    """[dashboard]"""
+
+    refresh_ms: int = _key(500, WORKER, "ms between two pictures", ge=50, le=60_000)
+    stale_seconds: float = _seconds(5.0, WORKER, "data older than this is marked", 0.1, 3600)
+
+
+class Leg(Model):
+    """One of [[events]].legs"""
+
+    venue: Name = _key(..., LIVE, "name of the venue")
+    market: Name = _key(..., LIVE, "the venue's own name of the market")
+    outcome: Literal["yes", "no", "base"] = _key("yes", LIVE, "what is bought or sold; base for spot")
+    polarity: Literal["same", "inverse"] = _key("same", LIVE, "inverse: the venue's YES is our NO")
+
+
+class Review(Model):
+    """[events.review]"""
+
+    source: Word = _key("", LIVE, "what decides the event")
+    window: Word = _key("", LIVE, "when it is decided")
+    void_rule: Word = _key("", LIVE, "what happens when it is called off")
+    rules_hash: Word = _key("", LIVE, "SHA-256 of the rules that were read")
+    by: Word = _key("", LIVE, "who compared the rules; without it the event is never traded")
+    at: Word = _key("", LIVE, "when they were compared")
+    mismatch: Share = _key("0", LIVE, "probability that the venues decide differently")
+
+
+class Event(Model):
+    """[[events]]"""
+
+    id: Id = _key(..., LIVE, "a short name of your own")
+    title: Title = _key("", LIVE, "a sentence for people")
+    kind: Literal["binary", "spot"] = _key("binary", LIVE, "what the legs are")
+    close: Word = _key("", LIVE, 'when it is decided, ISO-8601; "" is never')
+    legs: tuple[Leg, ...] = _key((), LIVE, "the markets that pay on it")
+    review: Review | None = _key(None, LIVE, "who compared the venues' rules, and what was found")
+
+
+class File(Model):
+    """config.toml without its [profile] tables."""
+
+    venues: dict[str, Venue] = {}
+    fees: dict[str, Fee] = {}
+    shm: Shm = Shm()
+    scanner: Scanner = Scanner()
+    risk: Risk = Risk()
+    kelly: Kelly = Kelly()
+    trader: Trader = Trader()
+    supervisor: Supervisor = Supervisor()
+    lab: Lab = Lab()
+    dashboard: Dashboard = Dashboard()
+    events: tuple[Event, ...] = ()
+
+
+def resolve(
+    *,
+    path: Path,
+    profile: str | None,
+    sets: Sequence[str],
+    environ: Mapping[str, str],
+    data_directory: Path,
+    uid: int | None = None,
+) -> plain.Config:
+    """The configuration of a run: --set over environment over [profile.NAME] over file over defaults.
+
+    `sets` are texts like "risk.min_edge_bp=20"; of `environ`, PARALLAX__RISK__MIN_EDGE_BP counts.
+    Raises ConfigProblems with everything that is wrong. `account` and `started_wall_ns` are the caller's.
+    """
+    inside = path.is_absolute() and path.is_relative_to(Path.cwd())
+    file = os.path.relpath(path) if inside else str(path)
+    text = _read(path, file)
+    tree = _parse(text, file)
+    lines = key_lines(text)
+
+    def at(*key: str | int) -> Origin:
+        return Origin(file, line_of(lines, key))
+
+    problems = [problem(at(*key), key, SECRETS_BELONG) for key in take_secrets(tree)]
+    name = profile if profile is not None else "demo"
+    overlays = tree.pop("profile", {})
+    problems += profile_problems(name, overlays, lambda key: at(*key))
+    base = Layers(Origin(file))
+    base.merge(tree, lambda key: at(*key))
+    problems += _validate(base.copy())[1]
+    layers = base
+    for other, overlay in overlays.items() if isinstance(overlays, dict) else ():
+        if isinstance(overlay, dict):
+            laid = base.copy()
+            laid.merge(overlay, lambda key, other=other: at("profile", other, *key))  # type: ignore[misc]
+            problems += _validate(laid.copy())[1]
+            layers = laid if other == name else layers
+    problems += lay_changes(layers, sets, environ, _value)
+    lay_defaults(layers)
+    valid, found, bad = _validate(layers)
+    problems += found
+    if valid is not None:
+        config = build(valid.model_dump(), name, _directories(valid, data_directory, environ, uid))
+        for finding in (*check(config), *_keys(config, environ)):
+            if not any(finding.path[: len(key)] == key for key in bad):
+                origin = layers.origin(finding.path)
+                problems.append(problem(origin, finding.path, finding.message, finding.suggestion))
+        if not problems:
+            return plain.sealed(config)
+    unique = {(p.file, p.line, p.key, p.message): p for p in problems}
+    raise ConfigProblems(sorted(unique.values(), key=lambda p: (p.file != file, p.line or 0)))
+
+
+def _read(path: Path, file: str) -> str:
+    """The file's text; one problem for anything that is no readable text file of a sane size."""
+
+    def refuse(message: str) -> ConfigProblems:
+        return ConfigProblems([Problem(file, None, None, "", message)])
+
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise refuse("is not a file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise refuse(f"is over 1 MiB ({status.st_size} bytes): this is no configuration")
+        return path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise refuse("there is no such file; name one with --config") from None
+    except UnicodeDecodeError as error:
+        raise refuse(f"is not UTF-8 text: byte {error.start} is wrong") from error
+    except OSError as error:
+        raise refuse(f"cannot be read: {error.strerror}") from error
+
+
+def _parse(text: str, file: str) -> dict[str, Any]:
+    """The TOML tree; a syntax error is the one problem that hides all others."""
+    try:
+        return tomli.loads(text, parse_float=values.written)
+    except tomli.TOMLDecodeError as error:
+        picture = caret(text, error.lineno, error.colno)
+        problem = Problem(file, error.lineno, error.colno, "", f"not valid TOML: {error.msg}", "", picture)
+        raise ConfigProblems([problem]) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigProblems([Problem(file, None, None, "", f"not valid TOML: {error}")]) from error
+
+
+def _value(text: str) -> object:
+    """The value of a change as TOML reads it; what TOML does not read is text."""
+    try:
+        tree = tomli.loads(f"x = {text}", parse_float=values.written)
+    except (ValueError, RecursionError):
+        return text
+    return tree["x"] if len(tree) == 1 else text
+
+
+def _validate(layers: Layers) -> tuple[File | None, list[Problem], set[KeyPath]]:
+    """The tree as models, the problems of single keys, and those keys.
+
+    A key with a problem is set back to its default, so that the keys around it can be looked at too;
+    None in place of the models where that is not possible.
+    """
+    problems: list[Problem] = []
+    bad: set[KeyPath] = set()
+    for _ in range(4):
+        try:
+            return File.model_validate(values.as_tuples(layers.values)), problems, bad
+        except ValidationError as error:
+            going = True
+            for item in error.errors(include_url=False):
+                key = tuple(part for part in item["loc"] if part != "[key]")
+                origin = layers.origin(key)
+                kind, limits = item["type"], item.get("ctx", {})
+                known = _known(key[:-1] if kind == "extra_forbidden" else key)
+                problems.append(problem(origin, key, *explain(kind, item["input"], key[-1], limits, known)))
+                bad.add(key)
+                if kind == "missing":
+                    layers.put(key, "?", origin)
+                else:
+                    going = layers.drop(key) and going
+            if not going:
+                break
+    return None, problems, bad
+
+
+def _known(path: KeyPath) -> list[str]:
+    """What may stand at a path: the keys of a table, or the words that a key may be."""
+    shape: Any = File
+    for part in path:
+        if isinstance(shape, type) and issubclass(shape, BaseModel):
+            shape = shape.model_fields[str(part)].annotation
+        else:
+            shape = get_args(shape)[0 if isinstance(part, int) else -1]
+        if type(None) in get_args(shape):
+            shape = get_args(shape)[0]
+    if isinstance(shape, type) and issubclass(shape, BaseModel):
+        return list(shape.model_fields)
+    return [word for word in get_args(shape) if isinstance(word, str)]
+
+
+def _directories(
+    file: File, data_directory: Path, environ: Mapping[str, str], uid: int | None
+) -> dict[str, str]:
+    """Where the run of a data directory lives."""
+    user = os.geteuid() if uid is None else uid
+    instance = places.instance_of(data_directory)
+    return {
+        "instance": instance,
+        "data_directory": os.path.abspath(data_directory),
+        "run_directory": str(places.run_directory(instance, environ, user)),
+        "shm_directory": str(places.shm_directory(instance, file.shm.directory, user)),
+    }
+
+
+def _keys(config: plain.Config, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Kalshi's WebSocket is open to signed connections only, so without a key its feed could never start."""
+    venue = config.venues.get("kalshi")
+    if venue is None or not venue.enabled or not is_real(venue):
+        return
+    base = ("venues", "kalshi")
+    if not venue.key_id_env or not venue.key_file:
+        yield Finding((*base, "key_file" if venue.key_id_env else "key_id_env"), NEEDS_KEY)
+    if venue.key_id_env and not environ.get(venue.key_id_env):
+        yield Finding((*base, "key_id_env"), f"the environment variable {venue.key_id_env} is not set")
+    if venue.key_file:
+        try:
+            status = Path(venue.key_file).expanduser().stat()
+        except (OSError, RuntimeError):
+            yield Finding((*base, "key_file"), f"there is no file {values.shown(venue.key_file)}")
+        else:
+            if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
+                yield Finding((*base, "key_file"), "must be a file that only you can read: chmod 600")

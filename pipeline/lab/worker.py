@@ -1,0 +1,89 @@
+"""Lab worker: the process that plays the four venues on loopback.
+
+In: seed and divergence from the config, and when the run began. Out: venues on ports of 127.0.0.1,
+named with their events in run/lab.json, and a segment with counters. Started by the supervisor as `run.py lab` when a
+venue's url is "sim". A lab that is restarted plays the same world up to the present and goes on there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline.clock import Clock
+from pipeline.config import Config
+from pipeline.lab.binary import STEP_MS
+from pipeline.lab.market import MarketModel
+from pipeline.lab.server import LabServer
+from pipeline.lifecycle import Worker
+
+VENUES = ("kalshi", "polymarket", "kraken", "coinbase")
+COUNTERS = tuple(
+    f"{venue}_{what}"
+    for venue in VENUES
+    for what in ("messages", "received", "requests", "connections", "slow_clients")
+)
+LAB_FILE = "lab.json"
+
+
+class Lab:
+    """The life of one lab process."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        self._clock = clock
+        self.worker = Worker("lab", config, clock, [], COUNTERS, _ignore_config)
+        self._path = Path(config.run_directory) / LAB_FILE
+        self._version = 0
+        self._model = self._world(config)
+        self._server = LabServer(self._model)
+        self._counted: dict[str, int] = {}
+        self._stopping: asyncio.Task[None] | None = None
+
+    def run(self) -> None:
+        """Play until told to stop."""
+        with self.worker:
+            asyncio.run(self._play())
+
+    def _world(self, config: Config) -> MarketModel:
+        """The world of this run's seed, played from the run's start to now."""
+        start_ms = config.started_wall_ns // 1_000_000 or self._clock.wall_ns() // 1_000_000
+        model = MarketModel(config.lab.seed, config.lab.divergence, start_ms)
+        steps = (self._clock.wall_ns() // 1_000_000 - start_ms) // STEP_MS
+        for step in range(steps):
+            model.step(_unseen)
+            if step % 100 == 0:
+                self.worker.go_on()
+        return model
+
+    async def _play(self) -> None:
+        await self._server.start()
+        await self._server.run(self._clock.monotonic_ns, self._publish, self._beat)
+        if self._stopping is not None:
+            await self._stopping
+
+    def _beat(self) -> None:
+        """Called each step: beat, carry the counters, and end when told to."""
+        for name, total in self._server.counters().items():
+            if total != self._counted.get(name, 0):
+                self.worker.counters.add(name, total - self._counted.get(name, 0))
+                self._counted[name] = total
+        if not self.worker.go_on() and self._stopping is None:
+            self._stopping = asyncio.get_running_loop().create_task(self._server.stop())
+
+    def _publish(self, events: list[dict[str, Any]]) -> None:
+        """Say in run/lab.json where the venues are and what they trade."""
+        self._version += 1
+        content = {"version": self._version, "venues": self._server.addresses(), "events": events}
+        temporary = self._path.with_suffix(".new")
+        temporary.write_text(json.dumps(content, indent=1))
+        temporary.replace(self._path)
+
+
+def _unseen(_item: object) -> None:
+    """Nobody watches a past that is played again."""
+
+
+def _ignore_config(_old: Config, _new: Config) -> None:
+    """The world does not change while it is played; a new seed takes effect with a restart."""

@@ -1,0 +1,112 @@
+"""Record: what is known of one decision, as a row for the screen and as a message for listeners.
+
+In: an opportunity and what became of it, step by step. Out: a `DecisionRow` and a `Decision`. Pure;
+used by the trader's worker.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pipeline.edge import Edge
+from pipeline.model import Action, Reason, to_micros
+from pipeline.wire import Decision, Opportunity
+from shm.records import DecisionRow
+
+
+@dataclass(slots=True)
+class Record:
+    """One decision in the making; the stamps are 0 until their hop is reached."""
+
+    sequence: int
+    opportunity: Opportunity
+    wall_ns: int
+    receive_ns: int
+    action: Action = Action.DETECTED
+    reason: Reason = Reason.NONE
+    value: Decimal = Decimal(0)
+    limit: Decimal = Decimal(0)
+    size_units: int = 0
+    size_decimals: int = 0
+    last_look_bp: int = 0
+    net: Decimal = Decimal(0)
+    cash: Decimal = Decimal(0)
+    decide_ns: int = 0
+    intent_ns: int = 0
+    order_ns: int = 0
+    fill_ns: int = 0
+
+    def refuse(self, reason: Reason, value: Decimal, limit: Decimal) -> None:
+        """The check that failed, its number and its limit."""
+        self.action, self.reason, self.value, self.limit = Action.REJECTED, reason, value, limit
+
+    def priced(self, edge: Edge) -> None:
+        """What the last look made of it."""
+        self.size_units, self.size_decimals = edge.size_units, edge.size_decimals
+        self.last_look_bp, self.net, self.cash = edge.edge_bp, edge.net, edge.cash
+
+    @property
+    def socket_ns(self) -> int:
+        """When the older of the two messages behind the opportunity was received."""
+        return min(leg.socket_ns for leg in self.opportunity.legs)
+
+    def row(self) -> DecisionRow:
+        """The decision for the screen."""
+        seen = self.opportunity
+        return DecisionRow(
+            sequence=self.sequence,
+            wall_ns=self.wall_ns,
+            event_id=seen.event_id,
+            direction=seen.direction,
+            buy_venue=seen.legs[0].venue,
+            sell_venue=seen.legs[1].venue,
+            action=self.action,
+            reason=self.reason,
+            value_micros=to_micros(self.value),
+            limit_micros=to_micros(self.limit),
+            size_units=self.size_units,
+            size_decimals=self.size_decimals,
+            edge_bp=seen.edge_bp,
+            last_look_bp=self.last_look_bp,
+            net_micros=to_micros(self.net),
+            cash_micros=to_micros(self.cash),
+            confidence=seen.confidence,
+            socket_ns=self.socket_ns,
+            scan_ns=seen.scan_ns,
+            send_ns=seen.send_ns,
+            receive_ns=self.receive_ns,
+            decide_ns=self.decide_ns,
+            intent_ns=self.intent_ns,
+            order_ns=self.order_ns,
+            fill_ns=self.fill_ns,
+        )
+
+    def message(self, run_epoch: int) -> Decision:
+        """The decision for listeners on `dec`."""
+        row, seen = self.row(), self.opportunity
+        return Decision(
+            boot_id=seen.boot_id,
+            run_epoch=run_epoch,
+            sequence=self.sequence,
+            opportunity=seen.sequence,
+            event_id=seen.event_id,
+            direction=seen.direction,
+            action=row.action,
+            reason=row.reason,
+            value_micros=row.value_micros,
+            limit_micros=row.limit_micros,
+            size_units=row.size_units,
+            size_decimals=row.size_decimals,
+            edge_bp=row.edge_bp,
+            net_micros=row.net_micros,
+            cash_micros=row.cash_micros,
+            socket_ns=row.socket_ns,
+            scan_ns=row.scan_ns,
+            send_ns=row.send_ns,
+            receive_ns=row.receive_ns,
+            decide_ns=row.decide_ns,
+            intent_ns=row.intent_ns,
+            order_ns=row.order_ns,
+            fill_ns=row.fill_ns,
+        )

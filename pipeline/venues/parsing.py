@@ -1,0 +1,132 @@
+"""Readers of venue text that venues share: prices between 0 and 1, sizes, times, error words.
+
+In: text as a venue sent it. Out: integers on a market's scale, or ValueError. Pure. Used by the
+codecs and metadata parsers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+
+from pipeline.model import DEFAULT_SCALES, INT64_MAX, Scale, to_units
+
+# What hostile JSON can raise: msgspec's errors and bad UTF-8 are ValueErrors, deep nesting is not.
+UNREADABLE = (ValueError, RecursionError)
+
+# Bounds on what is accepted. A number of more than 32 characters is neither a price nor a size.
+NumberText = Annotated[str, msgspec.Meta(max_length=32)]
+MarketName = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
+Counter = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+MARKETS_MAX = 10_000
+CACHE_MAX = 8_192
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WHY_MAX = 160
+
+
+def text_of(error: object) -> str:
+    """Words of an error or of a venue, cut to a length that suits a log line."""
+    return str(error)[:_WHY_MAX]
+
+
+def iso_ns(text: object) -> int:
+    """Nanoseconds since 1970 of an RFC 3339 time, UTC without a zone; 0 for anything else."""
+    if not isinstance(text, str) or not text:
+        return 0
+    try:
+        moment = datetime.fromisoformat(text)
+        since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+    except (ValueError, OverflowError):
+        return 0
+    ns = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
+    return ns if 0 < ns <= INT64_MAX else 0
+
+
+def millis_ns(value: Any) -> int:
+    """Nanoseconds of a time in milliseconds, a number or its text; 0 for anything else."""
+    if isinstance(value, str) and len(value) <= 13 and value.isascii() and value.isdigit():
+        value = int(value)
+    if type(value) is int and 0 < value <= INT64_MAX // 1_000_000:
+        return value * 1_000_000
+    return 0
+
+
+class Reader:
+    """Reads prices between 0 and 1 and sizes of one scale, and remembers texts it has seen.
+
+    A book repeats a few hundred price and size texts for ever, so a look-up mostly replaces the
+    parsing. Each memory is bounded: when it is full it is emptied.
+    """
+
+    __slots__ = ("_scale", "_ticks", "_units", "one")
+
+    def __init__(self, scale: Scale) -> None:
+        self._scale = scale
+        self.one = int(10**scale.price_decimals)
+        self._ticks: dict[str, int] = {}
+        self._units: dict[str, int] = {}
+
+    def ticks(self, text: str) -> int:
+        """Ticks of a price; ValueError unless between 0 and 1, both excluded, and on the scale.
+
+        Both venues' grids begin one step above 0 and end one step below 1.
+        """
+        known = self._ticks.get(text)
+        if known is not None:
+            return known
+        ticks = to_units(text, self._scale.price_decimals)
+        if not 0 < ticks < self.one:
+            raise ValueError(f"price {text!r} is not between 0 and 1")
+        if len(self._ticks) >= CACHE_MAX:
+            self._ticks.clear()
+        self._ticks[text] = ticks
+        return ticks
+
+    def units(self, text: str) -> int:
+        """Units of a size, signed; ValueError when it is off the scale or beyond int64."""
+        known = self._units.get(text)
+        if known is not None:
+            return known
+        units = to_units(text, self._scale.size_decimals)
+        if len(self._units) >= CACHE_MAX:
+            self._units.clear()
+        self._units[text] = units
+        return units
+
+    def size(self, text: str) -> int:
+        """Units of a size that cannot be negative; ValueError otherwise."""
+        units = self.units(text)
+        if units < 0:
+            raise ValueError(f"size {text!r} is negative")
+        return units
+
+
+class Readers:
+    """The reader of each market of one venue; markets on the same scale share one."""
+
+    __slots__ = ("_by_market", "_by_scale", "_default", "_scales")
+
+    def __init__(self, venue: str, scales: Mapping[str, Scale]) -> None:
+        self._scales = scales
+        self._default = DEFAULT_SCALES[venue]
+        self._by_scale: dict[Scale, Reader] = {}
+        self._by_market: dict[str, Reader] = {}
+
+    def scale_of(self, market: str) -> Scale:
+        """The market's scale, or the venue's default."""
+        return self._scales.get(market, self._default)
+
+    def of(self, market: str) -> Reader:
+        """The market's reader."""
+        reader = self._by_market.get(market)
+        if reader is None:
+            scale = self.scale_of(market)
+            reader = self._by_scale.setdefault(scale, Reader(scale))
+            if len(self._by_market) >= MARKETS_MAX:
+                self._by_market.clear()
+            self._by_market[market] = reader
+        return reader

@@ -1,0 +1,192 @@
+"""The drawing of a segment: what lies where in the memory file of one process.
+
+In: row declarations. Out: offsets, sizes and a hash of them. Every process that creates or reads a
+segment uses these; nothing here touches a file. All cells are 64-bit little-endian words.
+
+    word 0                header: one page of 512 words
+    +------------------+
+    | 0 magic          |  "PARALLAX"
+    | 1 layout version |  LAYOUT_VERSION: a reader refuses any other
+    | 2 layout hash    |  of every section's name, kind, rows and cells
+    | 3 kind           |  which noun wrote it
+    | 4 ready          |  1 when the rest may be believed; written last
+    | 5 retired        |  1 when a new file has taken this one's name
+    | 6 epoch          |  + 1 at each start of the owner
+    | 7 pid  8 start   |  owner, and its start time in clock ticks: a pid alone can be reused
+    | 9 config version |
+    | 10 heartbeat_ns  |  CLOCK_MONOTONIC of the owner's loop
+    | 11 busy_until_ns |  the owner is in a bounded wait until then
+    | 12 started_ns  13 started_wall_ns
+    | 14 sleeping      |  scanner: ring my bell
+    | 15 sections      |  how many entries the directory has
+    | 16..17 boot id   |
+    | 24..31 name      |  worker name, 64 bytes of text
+    | 64.. directory   |  8 words a section: name (4), kind, rows, words a row, offset in words
+    +------------------+
+    word 512              sections, each starting on a cache line
+
+A WORDS section is a plain matrix: each word is valid by itself. A SLOTS section has rows that must be
+read whole: a row is 8 words (the published number first) and four slots of [begin, words, end].
+"""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+
+MAGIC = int.from_bytes(b"PARALLAX", "little")
+LAYOUT_VERSION = 1
+WORD = 8
+LINE = 8  # words in a cache line
+HEADER_WORDS = 512
+
+H_MAGIC, H_VERSION, H_HASH, H_KIND, H_READY, H_RETIRED, H_EPOCH, H_PID, H_PID_START = range(9)
+H_CONFIG_VERSION, H_HEARTBEAT_NS, H_BUSY_UNTIL_NS, H_STARTED_NS, H_STARTED_WALL_NS = range(9, 14)
+H_SLEEPING, H_SECTIONS, H_BOOT_ID = 14, 15, 16
+H_NAME, NAME_WORDS = 24, 8
+H_DIRECTORY, DIRECTORY_ENTRY_WORDS, MAX_SECTIONS = 64, 8, 32
+SECTION_NAME_WORDS = 4
+
+WORDS, SLOTS = 1, 2
+SLOT_COUNT = 4
+ROW_HEAD_WORDS = LINE
+SPARE_WORDS = 8
+
+assert H_NAME + NAME_WORDS <= H_DIRECTORY
+assert H_DIRECTORY + MAX_SECTIONS * DIRECTORY_ENTRY_WORDS <= HEADER_WORDS
+
+
+def round_up(words: int) -> int:
+    """Round a count of words up to whole cache lines."""
+    return (words + LINE - 1) // LINE * LINE
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One table of a segment: `rows` rows of `words` payload words.
+
+    `kept` sections survive a restart of their owner; the rows of others are emptied.
+    `drawing` names the cells, so that a changed meaning changes the layout hash too.
+    """
+
+    name: str
+    kind: int
+    rows: int
+    words: int
+    kept: bool = False
+    drawing: str = ""
+
+    @property
+    def slot_words(self) -> int:
+        """Words of one slot: begin stamp, payload, end stamp, padding."""
+        return round_up(self.words + 2)
+
+    @property
+    def row_words(self) -> int:
+        """Words from one row to the next."""
+        if self.kind == SLOTS:
+            return ROW_HEAD_WORDS + SLOT_COUNT * self.slot_words
+        return self.words
+
+    @property
+    def total_words(self) -> int:
+        """Words of the whole section."""
+        return round_up(self.rows * self.row_words)
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A section and the word at which it begins."""
+
+    section: Section
+    offset: int
+
+
+def place(sections: Iterable[Section]) -> tuple[dict[str, Placed], int]:
+    """Lay sections out after the header; return them by name and the segment's size in words."""
+    placed: dict[str, Placed] = {}
+    offset = HEADER_WORDS
+    for section in sections:
+        assert len(section.name.encode()) <= SECTION_NAME_WORDS * WORD, section.name
+        assert section.name not in placed, section.name
+        placed[section.name] = Placed(section, offset)
+        offset += section.total_words
+    assert len(placed) <= MAX_SECTIONS
+    return placed, offset
+
+
+def layout_hash(sections: Iterable[Section]) -> int:
+    """First 63 bits of the SHA-256 of the drawing; equal hashes may share a file."""
+    text = repr([LAYOUT_VERSION, *((s.name, s.kind, s.rows, s.words, s.drawing) for s in sections)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+def text_to_words(text: str, words: int) -> list[int]:
+    """Pack text into words as UTF-8, cut at a character boundary, padded with zeros."""
+    raw = text.encode("utf-8", "replace")[: words * WORD]
+    raw = raw.decode("utf-8", "ignore").encode("utf-8").ljust(words * WORD, b"\0")
+    return [int.from_bytes(raw[i : i + WORD], "little", signed=True) for i in range(0, words * WORD, WORD)]
+
+
+def words_to_text(words: Iterable[int]) -> str:
+    """Unpack text packed by `text_to_words`; foreign bytes show as replacement characters."""
+    raw = b"".join(word.to_bytes(WORD, "little", signed=True) for word in words)
+    return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
+
+
+RowT = TypeVar("RowT", bound=tuple[Any, ...])
+
+
+class Record(Generic[RowT]):
+    """Packs a NamedTuple of int and `Annotated[str, bytes]` fields into words, and back.
+
+    The class is the declaration: its annotations give each field's cells, and the drawing that
+    enters the layout hash. Eight spare words follow, named and zero.
+    """
+
+    def __init__(self, row_type: type[RowT]) -> None:
+        self.row_type = row_type
+        self.fields: list[tuple[str, int]] = []  # name and words; 0 words is an integer
+        for name, hint in get_type_hints(row_type, include_extras=True).items():
+            if hint is int:
+                self.fields.append((name, 0))
+            else:
+                assert get_origin(hint) is Annotated and get_args(hint)[0] is str, (row_type, name)
+                self.fields.append((name, get_args(hint)[1] // WORD))
+        self.words = sum(words or 1 for _, words in self.fields) + SPARE_WORDS
+        self.drawing = f"{row_type.__name__}:{self.fields}"
+
+    def pack(self, row: RowT) -> array[int]:
+        """Words of one row. Raises OverflowError when an integer is beyond int64."""
+        cells = array("q")
+        for (_, words), value in zip(self.fields, row, strict=True):
+            if words:
+                cells.extend(text_to_words(value, words))
+            else:
+                cells.append(value)
+        cells.extend([0] * SPARE_WORDS)
+        return cells
+
+    def unpack(self, cells: array[int]) -> RowT:
+        """The row that `pack` made words of."""
+        values: list[int | str] = []
+        at = 0
+        for _, words in self.fields:
+            if words:
+                values.append(words_to_text(cells[at : at + words]))
+                at += words
+            else:
+                values.append(cells[at])
+                at += 1
+        return self.row_type._make(values)  # type: ignore[attr-defined,no-any-return]
+
+    def empty(self) -> RowT:
+        """A row of zeros and empty texts."""
+        return self.unpack(array("q", bytes(self.words * WORD)))
+
+    def section(self, name: str, rows: int, *, kept: bool = False) -> Section:
+        """A SLOTS section holding `rows` such records."""
+        return Section(name, SLOTS, rows, self.words, kept, self.drawing)

@@ -1,0 +1,227 @@
+"""Records: the cells of every row that is not a book. One NamedTuple each; its annotations are the layout.
+
+Integers are 64-bit cells, `Annotated[str, n]` is n bytes of UTF-8. `_ns` is CLOCK_MONOTONIC, `_wall_ns`
+the wall clock, `_micros` millionths of a dollar for display (booked money is in the journal). Enums are
+those of pipeline.model, stored as their numbers. Written by the one process named; read by anyone.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, NamedTuple
+
+from shm.layout import Record
+
+EventId = Annotated[str, 64]
+Title = Annotated[str, 96]
+Venue = Annotated[str, 16]
+MarketId = Annotated[str, 96]
+Short = Annotated[str, 16]
+
+
+class ErrorRow(NamedTuple):
+    """Every process: one distinct error, how often, and when first and last."""
+
+    text: Annotated[str, 200]
+    seen: int
+    first_wall_ns: int
+    last_wall_ns: int
+
+
+class MarketRow(NamedTuple):
+    """Feed: one market of its directory; row i describes book i. An empty `market` is a free row.
+
+    `incarnation` grows when the row is given to another market; the book row carries it too.
+    Decimals are -1 while the scale is unknown. Sizes and prices are on the market's own scale.
+    """
+
+    market: MarketId
+    partner: MarketId
+    title: Title
+    incarnation: int
+    price_decimals: int
+    size_decimals: int
+    grid_ticks: int
+    lot_units: int
+    min_units: int
+    min_cost_micros: int
+    fee_kind: int
+    fee_rate_ppm: int
+    fee_maker_rate_ppm: int
+    fee_exponent: int
+    fee_precision_micros: int
+    close_wall_ns: int
+    status: int
+    result: int
+    updated_ns: int
+
+
+class EventRow(NamedTuple):
+    """Scanner: one event in one direction (0: buy the first leg, sell the second; 1: the other way).
+
+    The waterfall is gross - depth - fees - leg_risk - lock_up = net, in micros; `edge_bp` is net over
+    cash used. `has_numbers` is 0 where no size could be priced. `reason` with `value` and `limit`
+    (micros) says why it is refused, NONE if it is not. The rows and epochs of the books used prove it.
+    """
+
+    event_id: EventId
+    title: Title
+    kind: Short
+    direction: int
+    buy_venue: Venue
+    buy_market: MarketId
+    buy_inverse: int
+    sell_venue: Venue
+    sell_market: MarketId
+    sell_inverse: int
+    close_wall_ns: int
+    has_numbers: int
+    gross_micros: int
+    depth_micros: int
+    fee_buy_micros: int
+    fee_sell_micros: int
+    leg_risk_micros: int
+    lock_up_micros: int
+    net_micros: int
+    cash_micros: int
+    size_units: int
+    size_decimals: int
+    gross_bp: int
+    edge_bp: int
+    confidence: int
+    reason: int
+    value_micros: int
+    limit_micros: int
+    buy_row: int
+    sell_row: int
+    buy_epoch: int
+    sell_epoch: int
+    buy_socket_ns: int
+    sell_socket_ns: int
+    computed_ns: int
+
+
+class PositionRow(NamedTuple):
+    """Trader: what is held of one outcome; an empty `event_id` is a free row.
+
+    `units` is on `size_decimals`; `mark_micros` is what the position would fetch now, after fees, and
+    `marked` is 0 where no live book could say.
+    """
+
+    event_id: EventId
+    title: Title
+    venue: Venue
+    market: MarketId
+    outcome: Short
+    units: int
+    size_decimals: int
+    cost_micros: int
+    fees_micros: int
+    average_micros: int
+    mark_micros: int
+    unrealised_micros: int
+    marked: int
+    opened_wall_ns: int
+
+
+class CashRow(NamedTuple):
+    """Trader: cash at one venue; `locked` is the cost of what is held there."""
+
+    venue: Venue
+    start_micros: int
+    cash_micros: int
+    locked_micros: int
+
+
+class SummaryRow(NamedTuple):
+    """Trader: totals of the account, and what Kelly makes of the closed trades."""
+
+    mode: Short
+    trades: int
+    closed_trades: int
+    opportunities: int
+    rejected: int
+    unhedged: int
+    realised_micros: int
+    unrealised_micros: int
+    fees_micros: int
+    day_pnl_micros: int
+    exposure_micros: int
+    consecutive_losses: int
+    halted: int
+    kelly_trades: int
+    kelly_wins: int
+    kelly_fraction_ppm: int
+    kelly_confidence_ppm: int
+    kelly_recommended_micros: int
+    updated_ns: int
+
+
+class DecisionRow(NamedTuple):
+    """Trader: one of the last 64 decisions. `sequence` counts all decisions of the run from 1.
+
+    The stamps follow one price: socket, scan, send, receive, decide, intent, order, fill; 0 where it
+    did not get so far. `value` and `limit` (micros) are the number that failed and what it failed.
+    """
+
+    sequence: int
+    wall_ns: int
+    event_id: EventId
+    direction: int
+    buy_venue: Venue
+    sell_venue: Venue
+    action: int
+    reason: int
+    value_micros: int
+    limit_micros: int
+    size_units: int
+    size_decimals: int
+    edge_bp: int
+    last_look_bp: int
+    net_micros: int
+    cash_micros: int
+    confidence: int
+    socket_ns: int
+    scan_ns: int
+    send_ns: int
+    receive_ns: int
+    decide_ns: int
+    intent_ns: int
+    order_ns: int
+    fill_ns: int
+
+
+class WorkerRow(NamedTuple):
+    """Supervisor: one worker process. `exit_status` is its last exit code, or minus the signal."""
+
+    name: Short
+    pid: int
+    pid_start: int
+    state: int
+    restarts: int
+    since_ns: int
+    exit_status: int
+    exits: int
+    detail: Annotated[str, 96]
+
+
+class RunRow(NamedTuple):
+    """Supervisor: the run as a whole."""
+
+    instance: Short
+    profile: Short
+    mode: Short
+    data_directory: Annotated[str, 200]
+    config_hash: Annotated[str, 64]
+    program_version: Short
+    simulated: int
+
+
+ERROR = Record(ErrorRow)
+MARKET = Record(MarketRow)
+EVENT = Record(EventRow)
+POSITION = Record(PositionRow)
+CASH = Record(CashRow)
+SUMMARY = Record(SummaryRow)
+DECISION = Record(DecisionRow)
+WORKER = Record(WorkerRow)
+RUN = Record(RunRow)

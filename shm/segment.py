@@ -1,0 +1,356 @@
+"""Segment: the memory file of one process. The door to mmap and the files under /dev/shm.
+
+In: a directory, a worker name and sections. Out: `Segment` for the one owner, `View` for any reader.
+A plain file, not multiprocessing.shared_memory: on Python 3.11 that deletes a live segment when any
+unrelated process that attached to it exits. The owner holds a lock file for life; readers judge by
+heartbeat and never touch the lock, so attaching, exiting and being killed change nothing.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import platform
+import stat
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from shm import layout as lo
+from shm.header import Header as Header
+from shm.header import SegmentBusyError as SegmentBusyError
+from shm.header import SegmentError as SegmentError
+from shm.header import read_directory, write_directory
+from shm.lock import Sleep, take_lock
+from shm.lock import lock_is_free as lock_is_free
+from shm.lock import lock_path as lock_path
+from shm.slots import SlotReader, SlotWriter
+
+MAX_SEGMENT_BYTES = 1 << 31
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who a new segment belongs to: pid and its start time, the boot, the config version."""
+
+    pid: int
+    pid_start: int
+    boot_id: bytes
+    config_version: int = 0
+
+
+def check_machine() -> None:
+    """Refuse machines whose stores may become visible out of order (see shm.slots)."""
+    machine = platform.machine()
+    if machine.lower() not in {"x86_64", "amd64"}:
+        raise SegmentError(
+            f"shared memory needs x86-64: this machine is {machine}, where rows could be read torn. "
+            "Run Parallax on an x86-64 machine."
+        )
+
+
+def boot_id() -> bytes:
+    """16 bytes that change at each boot; zeros where the system does not say."""
+    try:
+        text = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return bytes(16)
+    return bytes.fromhex(text.replace("-", ""))
+
+
+def pid_start(pid: int) -> int | None:
+    """Start time of a process in clock ticks since boot, or None when there is no such process."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = text.rsplit(")", 1)[1].split()
+    return None if fields[0] in {"Z", "X"} else int(fields[19])
+
+
+def this_owner(config_version: int = 0) -> Owner:
+    """The calling process as an owner."""
+    pid = os.getpid()
+    return Owner(pid, pid_start(pid) or 0, boot_id(), config_version)
+
+
+class Segment:
+    """A segment as its owner sees it. Make one with `create`; call `close` when done."""
+
+    def __init__(self, path: Path, lock_fd: int, cells: memoryview[int], placed: dict[str, lo.Placed]) -> None:
+        self.path = path
+        self.cells = cells
+        self.header = Header(cells)
+        self._placed = placed
+        self._lock_fd = lock_fd
+
+    def slots(self, name: str) -> SlotWriter:
+        """Writer of a SLOTS section."""
+        placed = self._placed[name]
+        assert placed.section.kind == lo.SLOTS, name
+        return SlotWriter(self.cells, placed)
+
+    def reader(self, name: str) -> SlotReader:
+        """Reader of a SLOTS section of one's own, for what an earlier epoch left there."""
+        return SlotReader(self.cells, self._placed[name])
+
+    def section(self, name: str) -> lo.Section:
+        """A section's declaration."""
+        return self._placed[name].section
+
+    def words(self, name: str, row: int = 0) -> memoryview[int]:
+        """Writable words of one row of a WORDS section."""
+        return section_words(self.cells, self._placed[name], row)
+
+    def beat(self, now_ns: int, busy_until_ns: int = 0) -> None:
+        """Say that the owner's loop goes round; `busy_until_ns` announces a bounded wait."""
+        self.cells[lo.H_BUSY_UNTIL_NS] = busy_until_ns
+        self.cells[lo.H_HEARTBEAT_NS] = now_ns
+
+    def set_sleeping(self, sleeping: bool) -> None:
+        """Say whether the owner waits for its bell."""
+        self.cells[lo.H_SLEEPING] = int(sleeping)
+
+    def set_config_version(self, version: int) -> None:
+        """Say which configuration the owner acts on."""
+        self.cells[lo.H_CONFIG_VERSION] = version
+
+    def close(self, *, unlink: bool = False) -> None:
+        """Let go of the lock and, with `unlink`, of the name. Mappings stay valid until collected."""
+        if self._lock_fd < 0:
+            return
+        if unlink:
+            self.path.unlink(missing_ok=True)
+            lock_path(self.path).unlink(missing_ok=True)
+        os.close(self._lock_fd)
+        self._lock_fd = -1
+
+
+class View:
+    """A segment as a reader sees it: mapped read-only, judged by its header. Made by `attach`."""
+
+    def __init__(self, path: Path, inode: int, cells: memoryview[int]) -> None:
+        self.path = path
+        self.cells = cells
+        self.header = Header(cells)
+        self.epoch = self.header.epoch
+        self._inode = inode
+        self._placed = read_directory(path, cells)
+
+    @property
+    def name(self) -> str:
+        """The worker's name."""
+        return self.header.name
+
+    def sections(self) -> dict[str, lo.Section]:
+        """The segment's tables as its own directory lists them."""
+        return {name: placed.section for name, placed in self._placed.items()}
+
+    def slots(self, name: str) -> SlotReader:
+        """Reader of a SLOTS section."""
+        return SlotReader(self.cells, self._placed[name])
+
+    def words(self, name: str, row: int = 0) -> memoryview[int]:
+        """Words of one row of a WORDS section."""
+        return section_words(self.cells, self._placed[name], row)
+
+    def outdated(self) -> bool:
+        """Whether to attach again: the file was replaced or removed, or its owner started anew."""
+        if self.header.retired or self.header.epoch != self.epoch:
+            return True
+        try:
+            return os.stat(self.path).st_ino != self._inode
+        except FileNotFoundError:
+            return True
+
+
+def section_words(cells: memoryview[int], placed: lo.Placed, row: int) -> memoryview[int]:
+    """One row of a WORDS section."""
+    assert placed.section.kind == lo.WORDS and 0 <= row < placed.section.rows, placed.section.name
+    start = placed.offset + row * placed.section.words
+    return cells[start : start + placed.section.words]
+
+
+def make_directory(directory: Path) -> None:
+    """Make the directory of segments, private to this user, or refuse one that is not."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    status = os.lstat(directory)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise SegmentError(
+            f"{directory} must be a directory that only you can enter (mode 0700): "
+            "remove it or choose another with shm.directory"
+        )
+
+
+def create(
+    directory: Path,
+    name: str,
+    sections: Iterable[lo.Section],
+    owner: Owner,
+    *,
+    monotonic_ns: int,
+    wall_ns: int,
+    sleep: Sleep,
+) -> Segment:
+    """Own the segment `name`: reuse the last owner's file if the layout fits, else make a new one.
+
+    Raises SegmentBusyError if a live process owns it, SegmentError for a foreign directory, a full
+    memory file system, or a machine that cannot be trusted with slots.
+    """
+    check_machine()
+    make_directory(directory)
+    drawn = tuple(sections)
+    placed, words = lo.place(drawn)
+    path = directory / name
+    lock_fd = take_lock(path, sleep)
+    try:
+        cells = _reuse(path, drawn, words, owner)
+        if cells is None:
+            cells = _make(path, drawn, placed, words)
+        segment = Segment(path, lock_fd, cells, placed)
+        _begin_epoch(segment, name, owner, monotonic_ns, wall_ns)
+    except BaseException:
+        os.close(lock_fd)
+        raise
+    return segment
+
+
+def _begin_epoch(segment: Segment, name: str, owner: Owner, monotonic_ns: int, wall_ns: int) -> None:
+    """Empty what does not outlive its owner, write the header, and set ready last."""
+    cells = segment.cells
+    cells[lo.H_READY] = 0
+    cells[lo.H_EPOCH] += 1
+    for section_name, placed in segment._placed.items():  # noqa: SLF001 - same module
+        if not placed.section.kept:
+            _empty(segment, section_name)
+    cells[lo.H_PID] = owner.pid
+    cells[lo.H_PID_START] = owner.pid_start
+    cells[lo.H_CONFIG_VERSION] = owner.config_version
+    cells[lo.H_STARTED_NS] = monotonic_ns
+    cells[lo.H_STARTED_WALL_NS] = wall_ns
+    cells[lo.H_SLEEPING] = 0
+    cells[lo.H_NAME : lo.H_NAME + lo.NAME_WORDS] = memoryview(array("q", lo.text_to_words(name, lo.NAME_WORDS)))
+    cells[lo.H_BOOT_ID : lo.H_BOOT_ID + 2] = memoryview(owner.boot_id).cast("q")
+    segment.beat(monotonic_ns)
+    cells[lo.H_READY] = 1
+
+
+def _empty(segment: Segment, name: str) -> None:
+    """Zero a WORDS section; publish a zero row over every row that was ever published in SLOTS."""
+    section = segment._placed[name].section  # noqa: SLF001 - same module
+    zeros = array("q", bytes(section.words * lo.WORD))
+    if section.kind == lo.WORDS:
+        for row in range(section.rows):
+            segment.words(name, row)[:] = memoryview(zeros)
+        return
+    writer = segment.slots(name)
+    for row in range(section.rows):
+        if writer.number(row):
+            writer.publish(row, zeros)
+
+
+def _map(fd: int, size: int, *, writable: bool) -> memoryview[int]:
+    """Map a whole file as 64-bit words. The view holds the mapping, so it cannot be unmapped under us."""
+    access = mmap.PROT_READ | (mmap.PROT_WRITE if writable else 0)
+    return memoryview(mmap.mmap(fd, size, mmap.MAP_SHARED, access)).cast("q")
+
+
+def _reuse(path: Path, sections: tuple[lo.Section, ...], words: int, owner: Owner) -> memoryview[int] | None:
+    """Map the last owner's file if it is ours, of this boot and of the same layout; else None."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        status = os.fstat(fd)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o077 or status.st_size != words * lo.WORD:
+            return None
+        cells = _map(fd, status.st_size, writable=True)
+    finally:
+        os.close(fd)
+    same = (
+        cells[lo.H_MAGIC] == lo.MAGIC
+        and cells[lo.H_VERSION] == lo.LAYOUT_VERSION
+        and cells[lo.H_HASH] == lo.layout_hash(sections)
+        and Header(cells).boot_id == owner.boot_id
+    )
+    return cells if same else None
+
+
+def _make(
+    path: Path, sections: tuple[lo.Section, ...], placed: dict[str, lo.Placed], words: int
+) -> memoryview[int]:
+    """Make a new file beside the old, rename it over, and mark the old one retired."""
+    old = _old_cells(path)
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        # Without this a full memory file system kills the process at the first touch of a page.
+        os.posix_fallocate(fd, 0, words * lo.WORD)
+        cells = _map(fd, words * lo.WORD, writable=True)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        need = words * lo.WORD // 1024
+        raise SegmentError(
+            f"cannot make {path.name} in {path.parent}: {error.strerror}; it needs {need} KiB. "
+            "Free some space there or choose another directory with shm.directory"
+        ) from error
+    finally:
+        os.close(fd)
+    cells[lo.H_VERSION] = lo.LAYOUT_VERSION
+    cells[lo.H_HASH] = lo.layout_hash(sections)
+    write_directory(cells, placed)
+    cells[lo.H_MAGIC] = lo.MAGIC
+    if old is not None:
+        cells[lo.H_EPOCH] = old[lo.H_EPOCH]
+    os.rename(temporary, path)
+    if old is not None:
+        old[lo.H_RETIRED] = 1
+    return cells
+
+
+def _old_cells(path: Path) -> memoryview[int] | None:
+    """The file that a new one will replace, if it looks like a segment of ours."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        size = os.fstat(fd).st_size
+        if size < lo.HEADER_WORDS * lo.WORD or size % lo.WORD:
+            return None
+        cells = _map(fd, size, writable=True)
+    finally:
+        os.close(fd)
+    return cells if cells[lo.H_MAGIC] == lo.MAGIC else None
+
+
+def attach(directory: Path, name: str) -> View:
+    """Read the segment `name`. Raises SegmentError, naming the reason, if it is absent or not ours."""
+    check_machine()
+    path = directory / name
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise SegmentError(f"no segment {name}: {error.strerror}") from error
+    try:
+        status = os.fstat(fd)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o077 or not stat.S_ISREG(status.st_mode):
+            raise SegmentError(f"{path} is not a private file of yours: remove it")
+        if not lo.HEADER_WORDS * lo.WORD <= status.st_size <= MAX_SEGMENT_BYTES or status.st_size % lo.WORD:
+            raise SegmentError(f"{path} is not a segment: {status.st_size} bytes")
+        cells = _map(fd, status.st_size, writable=False)
+    finally:
+        os.close(fd)
+    if cells[lo.H_MAGIC] != lo.MAGIC:
+        raise SegmentError(f"{path} is not a segment: it does not begin with PARALLAX")
+    if cells[lo.H_VERSION] != lo.LAYOUT_VERSION:
+        raise SegmentError(
+            f"{path} has layout version {cells[lo.H_VERSION]}, this program reads {lo.LAYOUT_VERSION}: "
+            "run both sides from the same checkout"
+        )
+    if cells[lo.H_READY] != 1:
+        raise SegmentError(f"{path} is still being set up")
+    return View(path, status.st_ino, cells)

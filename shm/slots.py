@@ -1,0 +1,96 @@
+"""Slots: the only concurrency in the repository. Rows that are read whole or not at all.
+
+In: words from the one writer. Out: the same words, never torn, to any number of readers. Run by every
+process. A row has four slots used in turn. The writer of number n marks slot n % 4 with begin = -n,
+copies the payload, sets end = n, and then publishes n. A reader copies the slot of the published
+number and believes the copy when begin and end fit and begin has still not changed afterwards: the
+writer would have had to change it before it touched that slot again. A writer killed at any store has
+published nothing, so the last good row stays readable.
+
+This rests on stores becoming visible in program order, as x86-64 guarantees; shm.segment refuses other
+machines. The begin and end stamps are stores of their own because the copy between them may run in
+any direction.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from shm.layout import ROW_HEAD_WORDS, SLOT_COUNT, Placed
+
+READ_TRIES = 16
+
+
+
+class SlotWriter:
+    """Writes the rows of one SLOTS section; exactly one exists per section."""
+
+    def __init__(self, cells: memoryview[int], placed: Placed) -> None:
+        self._cells = cells
+        self._words = placed.section.words
+        self._slot_words = placed.section.slot_words
+        self._rows = [placed.offset + i * placed.section.row_words for i in range(placed.section.rows)]
+
+    def __len__(self) -> int:
+        """Rows in the section."""
+        return len(self._rows)
+
+    def number(self, row: int) -> int:
+        """How many times the row was published; 0 for never."""
+        return self._cells[self._rows[row]]
+
+    def publish(self, row: int, payload: array[int]) -> int:
+        """Make `payload` (exactly the section's words) the row's content; return its new number."""
+        assert len(payload) == self._words, (len(payload), self._words)
+        cells = self._cells
+        head = self._rows[row]
+        number = cells[head] + 1
+        slot = head + ROW_HEAD_WORDS + number % SLOT_COUNT * self._slot_words
+        end = slot + 1 + self._words
+        cells[slot] = -number
+        cells[slot + 1 : end] = payload_view(payload)
+        cells[end] = number
+        cells[head] = number
+        return number
+
+
+class SlotReader:
+    """Reads the rows of one SLOTS section from a read-only mapping."""
+
+    def __init__(self, cells: memoryview[int], placed: Placed) -> None:
+        self._cells = cells
+        self._words = placed.section.words
+        self._slot_words = placed.section.slot_words
+        self._rows = [placed.offset + i * placed.section.row_words for i in range(placed.section.rows)]
+        self.retries = 0
+        self.give_ups = 0
+
+    def __len__(self) -> int:
+        """Rows in the section."""
+        return len(self._rows)
+
+    def number(self, row: int) -> int:
+        """The row's published number; 0 for never. It only grows, so it tells whether to read again."""
+        return self._cells[self._rows[row]]
+
+    def read(self, row: int) -> tuple[int, array[int]] | None:
+        """Number and payload of the row, or None if never published or overtaken READ_TRIES times."""
+        cells = self._cells
+        head = self._rows[row]
+        words = self._words
+        for _ in range(READ_TRIES):
+            number = cells[head]
+            if number <= 0:
+                return None
+            slot = head + ROW_HEAD_WORDS + number % SLOT_COUNT * self._slot_words
+            copy = array("q", cells[slot : slot + words + 2].tobytes())
+            if copy[0] == -number and copy[words + 1] == number and cells[slot] == -number:
+                return number, copy[1 : words + 1]
+            self.retries += 1
+        self.give_ups += 1
+        return None
+
+
+def payload_view(payload: array[int]) -> memoryview[int]:
+    """The payload as a view that can be assigned to a slice of cells in one copy."""
+    return memoryview(payload)

@@ -1,0 +1,28 @@
+"""What every test shares: a clean environment, the checkout, and recordings where there are any.
+
+A command that a test starts runs in the interpreter that runs the tests, and installs nothing.
+"""
+
+import os
+from pathlib import Path
+
+import pytest
+
+for name in [name for name in os.environ if name.startswith("PARALLAX_")]:
+    del os.environ[name]
+os.environ["PARALLAX_NO_VENV"] = "1"
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The checkout that is being tested."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def tapes(project_root: Path) -> Path:
+    """Folder of real recordings beside the checkout; a clone without it skips what needs it."""
+    folder = project_root.parent / "shared" / "tapes"
+    if not folder.is_dir():
+        pytest.skip("no recordings beside this checkout")
+    return folder

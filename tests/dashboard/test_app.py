@@ -1,0 +1,373 @@
+"""The screen: what stands on it, its keys, its sizes, and its indifference to hostile text."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dashboard.app import ParallaxApp, screenshot
+from dashboard.source import MemorySource
+from dashboard.widgets.dialogs import HelpScreen, QuitScreen
+from dashboard.widgets.panel import Panel
+from pipeline.clock import ManualClock
+from pipeline.model import Action, BookFlag, BookState, MarketStatus, Reason
+
+S = 10**9
+WIDE, NARROW = (120, 36), (80, 24)
+
+
+def line_with(text: str, word: str) -> str:
+    """The first line of the screen that contains `word`."""
+    found = [line for line in text.splitlines() if word in line]
+    assert found, f"{word!r} is nowhere on\n{text}"
+    return found[0]
+
+
+@pytest.mark.parametrize("no_color", [False, True])
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_one_look_tells_it_all(
+    source: MemorySource, run, drive, screen, size, no_color, monkeypatch
+) -> None:
+    """Badges, state, account, venues, prices, ages, edges, decisions, positions and workers are there."""
+    if no_color:
+        monkeypatch.setenv("NO_COLOR", "1")
+    else:
+        monkeypatch.delenv("NO_COLOR", raising=False)
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        text = screen(app)
+        status = text.splitlines()[0]
+        for word in ("SIM", "PAPER", "● RUNNING", "up 00:00:00", "+$12.48", "$38.20 MED", "148", "31"):
+            assert word in status
+        assert text.splitlines()[1].count("●") == 4
+        row = line_with(text, "btc-97k")
+        for word in ("60.0", "60.5", "62.0", "66.0", "0.0s", "+95▲", "-265"):
+            assert word in row
+        for word in ("K→P", "Kr→C", "97123.4", "executed", "+$0.42 41 ms", "edge 42 < 50 bp"):
+            assert word in text
+        assert "K+20 P-20" in text
+        assert ("8/8 running" if size == NARROW else "feed-coinbase") in text
+        assert len(text.splitlines()) == size[1]
+
+    drive(app, size, steps)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_nothing_to_show_is_said(source: MemorySource, drive, screen, size) -> None:
+    """Without a bot the screen says that it waits and how to start one."""
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        text = screen(app)
+        assert "○ STOPPED" in text
+        assert "RUNNING" not in text
+        assert "python3 run.py up" in text
+
+    drive(app, size, steps)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_a_killed_bot_is_stopped_on_the_next_picture(
+    source: MemorySource, run, clock: ManualClock, drive, screen, size
+) -> None:
+    """After a crash no RUNNING, no price and no edge stay on the screen, and ages grow."""
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        clock.advance(12 * S)
+        app.tick()
+        await pilot.pause()
+        text = screen(app)
+        assert "○ STOPPED 12s ago" in text
+        assert "RUNNING" not in text
+        row = line_with(text, "btc-97k")
+        assert "DEAD" in row
+        assert "⚠12s" in row
+        assert "dead" in row
+        assert "▲" not in row
+        assert "60.0" not in row
+
+    drive(app, size, steps)
+
+
+STATES = [
+    (BookState.GAP, MarketStatus.OPEN, "GAP", "gap"),
+    (BookState.EMPTY, MarketStatus.OPEN, "EMPTY", "empty"),
+    (BookState.CROSSED, MarketStatus.OPEN, "CROSSED", "crossed"),
+    (BookState.EMPTY, MarketStatus.SETTLED, "SETTLED", "closed"),
+]
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_a_word_stands_where_no_price_may_be_believed(
+    source: MemorySource, run, drive, screen, size
+) -> None:
+    """A book that is not LIVE shows its state instead of a price, and the edges say the same."""
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        for state, status, word, edge in STATES:
+            book = [("0.6", "1")], [("0.61", "1")]
+            run.feeds["kalshi"].book("KX-btc-97k", *book, state, status)
+            app.tick()
+            await pilot.pause()
+            row = line_with(screen(app), "btc-97k")
+            assert word in row
+            assert row.count(edge) == 2
+            assert "60.0" not in row
+
+    drive(app, size, steps)
+
+
+def test_old_data_is_marked_and_never_green(
+    source: MemorySource, run, clock: ManualClock, drive, screen
+) -> None:
+    """Beyond stale_seconds ages and edges carry ⚠, and no ▲ stands beside them."""
+    app = ParallaxApp(source, stale_seconds=5)
+
+    async def steps(pilot) -> None:
+        clock.advance(7_300_000_000)
+        run.step()
+        app.tick()
+        await pilot.pause()
+        row = line_with(screen(app), "btc-97k")
+        assert "⚠7.3s" in row
+        assert "+95⚠" in row
+        assert "▲" not in row
+
+    drive(app, WIDE, steps)
+
+
+def test_a_dead_scanner_leaves_no_edges(
+    source: MemorySource, run, clock: ManualClock, drive, screen
+) -> None:
+    """Edges of a scanner that no longer looks are replaced; prices of living feeds stay."""
+    run.dead.add("scanner")
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        clock.advance(2 * S)
+        run.step()
+        app.tick()
+        await pilot.pause()
+        text = screen(app)
+        assert "no scanner" in text
+        row = line_with(text, "btc-97k")
+        assert row.count("no scan") == 2
+        assert "60.0" in row
+
+    drive(app, WIDE, steps)
+
+
+def test_halted_unhedged_live_and_replay_are_unmistakable(
+    source: MemorySource, run, drive, screen
+) -> None:
+    """What changes the meaning of everything is a word in the first lines."""
+    run.summary(halted=1, unhedged=2, exposure_micros=51_000_000, day_pnl_micros=-3_000_000)
+    flags = BookFlag.REPLAY | BookFlag.UNVERIFIED
+    run.feeds["kalshi"].book("KX-btc-97k", [("0.6", "1")], [("0.61", "1")], flags=flags)
+    run.decide(Action.UNHEDGED, Reason.UNHEDGED_LEG, value="5")
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        text = "\n".join(screen(app).splitlines()[:3])
+        for word in ("HALTED", "REPLAY", "2 unhedged", "$51.00 HIGH", "-$3.00", "unverified"):
+            assert word in text
+        assert "UNHEDGED unhedged 5 > 0" in screen(app)
+
+    drive(app, WIDE, steps)
+
+
+@pytest.mark.parametrize(
+    ("size", "answer", "by_key"),
+    [(WIDE, "leave", True), (WIDE, "stop", False), (NARROW, "leave", False), (NARROW, "stop", True)],
+)
+def test_q_asks_and_returns_the_answer(
+    source: MemorySource, run, drive, screen, size, answer, by_key
+) -> None:
+    """The preselected answer is Enter, either has its letter, and the app returns it."""
+    app = ParallaxApp(source, ask_on_quit=answer)
+
+    async def steps(pilot) -> None:
+        await pilot.press("q")
+        assert isinstance(app.screen, QuitScreen)
+        assert app.focused is not None
+        assert app.focused.id == answer
+        text = screen(app)
+        for word in ("Leave running", "Stop all", "Cancel", "run.py down"):
+            assert word in text
+        await pilot.press(answer[0] if by_key else "enter")
+
+    drive(app, size, steps)
+    assert app.return_value == answer
+
+
+def test_the_question_can_be_taken_back(source: MemorySource, run, drive) -> None:
+    """Cancel, Esc and a second q go back to the screen, which is drawn on."""
+    app = ParallaxApp(source, ask_on_quit="stop")
+
+    async def steps(pilot) -> None:
+        for key in ("escape", "n", "q"):
+            await pilot.press("q", key)
+            assert not isinstance(app.screen, QuitScreen)
+        await pilot.press("ctrl+c")
+        assert isinstance(app.screen, QuitScreen)
+        app.tick()
+        await pilot.press("right", "enter")
+        assert not isinstance(app.screen, QuitScreen)
+        assert app.return_value is None
+
+    drive(app, WIDE, steps)
+
+
+@pytest.mark.parametrize("options", [{}, {"read_only": True, "ask_on_quit": "stop"}])
+def test_q_leaves_at_once_where_nothing_may_be_asked(source: MemorySource, run, drive, options) -> None:
+    """Read-only, or attached by hand, `q` closes and the bot goes on."""
+    app = ParallaxApp(source, **options)
+
+    async def steps(pilot) -> None:
+        await pilot.press("q")
+
+    drive(app, WIDE, steps)
+    assert app.return_value == "leave"
+
+
+def test_help_names_keys_and_signs(source: MemorySource, run, drive, screen) -> None:
+    """? opens one page that explains the signs; Esc closes it."""
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        text = screen(app)
+        for word in ("DEAD", "STALE", "▲", "⚠", "pause", "quit"):
+            assert word in text
+        await pilot.press("escape")
+        assert not isinstance(app.screen, HelpScreen)
+
+    drive(app, NARROW, steps)
+
+
+def test_pause_holds_the_view_but_not_the_truth(
+    source: MemorySource, run, clock: ManualClock, drive, screen
+) -> None:
+    """While paused the grid stands still and says so; the status line still tells of a crash."""
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        await pilot.press("p")
+        clock.advance(5 * S)
+        app.tick()
+        await pilot.pause()
+        text = screen(app)
+        assert "PAUSED" in text
+        assert "○ STOPPED" in text
+        assert "60.0" in line_with(text, "btc-97k")
+        await pilot.press("p")
+        await pilot.pause()
+        text = screen(app)
+        assert "PAUSED" not in text
+        assert "DEAD" in line_with(text, "btc-97k")
+
+    drive(app, WIDE, steps)
+
+
+def test_the_events_scroll_under_their_heading(source: MemorySource, run, drive, screen) -> None:
+    """Keys scroll the events; the heading of their venues stays on top."""
+    for at in range(10):
+        run.event(f"more-{at}", "", "binary", ("kalshi", f"KX-{at}"), ("polymarket", f"{at}"))
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        assert "more-9" not in screen(app)
+        await pilot.press("end")
+        await pilot.pause()
+        text = screen(app)
+        assert "KRAKEN" in text or "Kr bid/ask" in text
+        await pilot.press("home", "down", "down", "down")
+        await pilot.pause()
+        text = screen(app)
+        assert "K bid/ask" in text
+        assert "eth-3400" not in text
+        await pilot.press("pagedown", "pageup", "up")
+
+    drive(app, NARROW, steps)
+
+
+@pytest.mark.parametrize("size", [(60, 12), (69, 40), (120, 14)])
+def test_too_small_is_one_clear_line(source: MemorySource, run, drive, screen, size) -> None:
+    """Below 70x15 one line says what is needed; a bigger window brings everything back."""
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        text = screen(app)
+        assert f"terminal too small ({size[0]}x{size[1]}), needs 70x15" in text
+        assert "RUNNING" not in text
+        await pilot.resize_terminal(*WIDE)
+        await pilot.pause()
+        await pilot.pause()
+        assert "RUNNING" in screen(app)
+        assert "+95▲" in screen(app)
+
+    drive(app, size, steps)
+
+
+@pytest.mark.parametrize("size", [(70, 15), (80, 24), (100, 40), (119, 30), (140, 20), (200, 60)])
+def test_every_size_keeps_its_numbers_whole(source: MemorySource, run, drive, screen, size) -> None:
+    """At any size no status figure is cut into a smaller one and the edges are in sight."""
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        text = screen(app)
+        assert all(len(line) <= size[0] for line in text.splitlines())
+        status = text.splitlines()[0]
+        if " opp" in status:
+            assert " 148" in status
+        assert "$38.20 MED" in status
+        assert "+95▲" in line_with(text, "btc-97k")
+
+    drive(app, size, steps)
+
+
+def test_hostile_texts_are_only_text(source: MemorySource, run, drive, screen) -> None:
+    """Markup, escape sequences, emoji and endless names neither break the grid nor reach the terminal."""
+    names = ["[bold]x[/bold]", "\x1b[2J\x1b]0;a\x07", "a\nb\tc\r", "\u202egnp", "🤖" * 20, "[/]" * 20]
+    for at, name in enumerate(names):
+        run.event(name, name * 3, "binary", ("kalshi", name), ("polymarket", f"{name}p"))
+        run.feeds["kalshi"].book(name, [("0.5", "1")], [("0.51", "1")], title=name * 5)
+        run.position(at + 4, name, "kalshi", name, "yes", "3")
+        run.decide(Action.REJECTED, Reason.NO_EDGE, event=name)
+    run.worker(9, "\x1b[31m[red]", 3, 1, exits=1, detail="[blink]\x07" * 9)
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        for size in (WIDE, (160, 50), NARROW):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            await pilot.pause()
+            text = screen(app)
+            assert "[bold]x[/bold]" in text
+            for line in text.splitlines():
+                assert line.isprintable()
+            row = line_with(text, "[bold]x")
+            assert "+95" in row or "empty" in row
+        for panel in app.screen_stack[0].query(Panel):
+            assert "\x1b" not in panel.text()
+
+    drive(app, WIDE, steps)
+
+
+def test_the_screenshot_is_a_picture_that_needs_nothing_else(
+    source: MemorySource, run, tmp_path: Path
+) -> None:
+    """`screenshot` writes an SVG of the real screen that loads nothing from any server."""
+    path = tmp_path / "screen.svg"
+    screenshot(source, path, WIDE)
+    svg = path.read_text()
+    assert svg.startswith("<svg")
+    assert "RUNNING" in svg
+    assert "btc&#45;97k" in svg or "btc-97k" in svg
+    assert "url(&quot;http" not in svg
+    assert 'url("http' not in svg

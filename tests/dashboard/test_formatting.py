@@ -1,0 +1,115 @@
+"""Numbers and foreign texts on the screen."""
+
+from datetime import UTC
+
+import pytest
+from rich.cells import cell_len
+
+from dashboard import formatting as fm
+from dashboard.reasons import reason_sentence, reason_word
+from pipeline.model import Reason
+
+HOSTILE = [
+    "[bold red]x[/] [link=file:///etc]y[/link]",
+    "\x1b[2J\x1b]0;owned\x07\x9b31m",
+    "line\nbreak\ttab\rreturn\x00nul",
+    "\u202eright to left\u2066",
+    "z" * 300,
+    "🤖🚀👩‍👩‍👧 ⚠️ " * 30,
+    "z̸̢̛̫͍̹͓a̶̡̛l̵g̷o",
+    "漢字" * 100,
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("cells", [0, 1, 7, 20])
+def test_fit_is_exact_and_harmless(text: str, cells: int) -> None:
+    """Whatever a venue calls its market takes exactly its cells and cannot command the terminal."""
+    fitted = fm.fit(text, cells)
+    assert cell_len(fitted) == cells
+    assert fitted.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("ticks", "decimals", "kind", "bid", "ask"),
+    [
+        (611_000, 6, "binary", "61.1", "61.1"),
+        (611_500, 6, "binary", "61.15", "61.15"),
+        (611_549, 6, "binary", "61.15", "61.16"),
+        (55, 2, "binary", "55.0", "55.0"),
+        (9_712_341_000_000, 8, "spot", "97123.41", "97123.41"),
+        (9_712_341_900_000, 8, "spot", "97123.41", "97123.42"),
+        (234_567, 5, "spot", "2.34567", "2.34567"),
+        (1_234_567_899, 2, "spot", "12345678", "12345679"),
+    ],
+)
+def test_prices_are_never_rounded_in_our_favour(
+    ticks: int, decimals: int, kind: str, bid: str, ask: str
+) -> None:
+    """A bid that does not fit is cut down, an ask is cut up."""
+    assert fm.price_text(ticks, decimals, kind, ask=False) == bid
+    assert fm.price_text(ticks, decimals, kind, ask=True) == ask
+
+
+@pytest.mark.parametrize("exponent", range(20))
+def test_sizes_keep_their_column(exponent: int) -> None:
+    """A size of any magnitude takes at most five cells and never claims more than there is."""
+    for units in (10**exponent, 10**exponent * 9 + 1):
+        if units < 2**63:
+            assert len(fm.size_text(units, 8)) <= 5
+            assert len(fm.size_text(units, 0)) <= 5
+
+
+def test_sizes_read_as_people_write_them() -> None:
+    """Sizes are plain where they fit and shortened where they do not."""
+    pairs = {(68_000, 2): "680", (51_234_567, 8): "0.512", (44_100, 0): "44.1k", (1, 8): "<.001"}
+    assert {key: fm.size_text(*key) for key in pairs} == pairs
+
+
+def test_ages_and_spans_keep_their_columns() -> None:
+    """Ages take at most five cells and spans at most six, from nothing to a year."""
+    for seconds in (0, 0.04, 9.94, 9.96, 59, 99.4, 100, 3_599, 5_999, 86_399, 360_000, 31_536_000):
+        ns = round(seconds * 10**9)
+        assert len(fm.age_text(ns)) <= 5
+        assert len(fm.span_text(ns)) <= 6
+    assert (fm.age_text(300_000_000), fm.age_text(42 * 10**9)) == ("0.3s", "42s")
+    assert fm.up_text(8_049 * 10**9) == "02:14:09"
+
+
+@pytest.mark.parametrize(
+    ("usd", "word"), [(0, "LOW"), (19.99, "LOW"), (20, "MED"), (50, "MED"), (50.01, "HIGH")]
+)
+def test_exposure_has_the_seeds_thresholds(usd: float, word: str) -> None:
+    """Exposure is LOW under $20, MED to $50 and HIGH above."""
+    assert fm.exposure_word(round(usd * 10**6))[0] == word
+
+
+def test_money_has_its_sign_before_the_dollar() -> None:
+    """Money is read with its sign, and zero has none."""
+    texts = [fm.usd_text(micros, sign=True) for micros in (12_480_000, -150_000, 0, -1)]
+    assert texts == ["+$12.48", "-$0.15", "$0.00", "$0.00"]
+
+
+def test_the_clock_is_the_zone_s() -> None:
+    """A decision's time of day is that of the zone asked for."""
+    assert fm.clock_text(1_700_000_000 * 10**9, UTC) == "22:13:20"
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_reason_has_words(reason: Reason) -> None:
+    """No reason of the model is left without a word that fits the grid and a sentence."""
+    assert len(reason_word(reason, has_numbers=False)) <= 7
+    assert bool(reason_sentence(reason, 0, 0)) == (reason is not Reason.NONE)
+    assert bool(reason_sentence(reason, 1_000_000, 2_000_000)) == (reason is not Reason.NONE)
+
+
+def test_reasons_name_their_number_and_limit() -> None:
+    """A refusal says what failed against what, in the limit's unit."""
+    million = 10**6
+    assert reason_sentence(Reason.EDGE_TOO_SMALL, 42 * million, 50 * million) == "edge 42 < 50 bp"
+    event = reason_sentence(Reason.EVENT_EXPOSURE, 52 * million, 50 * million)
+    assert event == "event $52.00 > $50.00"
+    assert reason_sentence(Reason.BOOK_TOO_OLD, 2_345 * million, 2_000 * million) == (
+        "book 2345 > 2000 ms"
+    )
+    assert reason_sentence(999, 1, 2) == "reason 999"
