@@ -32,7 +32,9 @@ def run(args: argparse.Namespace) -> int:
         command = [sys.executable, str(SCRIPT), "up", "--no-dashboard", "--data", str(data)]
         bot = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            config = wait_for(lambda: running_config(data), lambda found: bool(found and found.markets_of(VENUE)))
+            config = wait_for(
+                lambda: running_config(data), lambda found: bool(found and found.markets_of(VENUE))
+            )
             rows = [one_kill(config) for _ in range(args.runs)]
         finally:
             bot.send_signal(signal.SIGTERM)
@@ -94,7 +96,7 @@ def states(config: Config, markets: list[str]) -> set[BookState]:
     return {look.state if look else BookState.EMPTY for look in looks}
 
 
-def wait_for(get, good):  # noqa: ANN001, ANN201 - two lambdas and what they agree on
+def wait_for(get, good):
     """The first value of `get` that is `good`; fails after WAIT_SECONDS."""
     deadline = time.monotonic() + WAIT_SECONDS
     while time.monotonic() < deadline:

@@ -51,7 +51,7 @@ _MEASURED = {
     Reason.CONSECUTIVE_LOSSES: ("losses", _COUNT, "≥"),
     Reason.TRADES_PER_HOUR: ("trades/hour", _COUNT, "≥"),
     Reason.INVENTORY: ("coins", _COUNT, ">"),
-    Reason.KELLY_ZERO: ("Kelly:", _USD, ">"),
+    Reason.KELLY_SIZE: ("Kelly:", _USD, ">"),
     Reason.UNHEDGED_LEG: ("unhedged", _COUNT, ">"),
 }
 _PLAIN = {
@@ -76,7 +76,7 @@ _PLAIN = {
     Reason.REPLAYED: "message seen before",
     Reason.DUPLICATE: "already traded",
     Reason.COOLDOWN: "cooling down",
-    Reason.KELLY_ZERO: "Kelly says zero",
+    Reason.KELLY_SIZE: "beyond the Kelly size",
     Reason.UNHEDGED_LEG: "one leg is open",
     Reason.HALTED: "trading is halted",
     Reason.NO_SUPERVISOR: "no supervisor",

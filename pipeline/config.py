@@ -64,11 +64,13 @@ class ScannerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     proof_ms: int = 3000
     quiet_ms: int = 30000
     opportunity_ttl_ms: int = 250
-    repeat_ms: int = 100
+    repeat_ms: int = 500
 
     def limits(self) -> StateLimits:
         """The limits of `model.book_state`."""
-        return StateLimits(self.heartbeat_ms * 1_000_000, self.proof_ms * 1_000_000, self.quiet_ms * 1_000_000)
+        return StateLimits(
+            self.heartbeat_ms * 1_000_000, self.proof_ms * 1_000_000, self.quiet_ms * 1_000_000
+        )
 
 
 class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

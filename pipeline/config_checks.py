@@ -64,9 +64,10 @@ def _venues(config: Config) -> Iterator[Finding]:
         base: KeyPath = ("venues", name)
         if name not in KNOWN_VENUES:
             yield _unknown(base)
-        for key in SCHEMES:
-            yield from _address((*base, key), getattr(venue, key))
-        if (venue.url == SIMULATED) != (venue.rest_url == SIMULATED) and venue.rest_url:
+        wrong = [finding for key in SCHEMES for finding in _address((*base, key), getattr(venue, key))]
+        yield from wrong
+        mixed = venue.rest_url and (venue.url == SIMULATED) != (venue.rest_url == SIMULATED)
+        if mixed and not wrong:
             other = "rest_url" if venue.rest_url == SIMULATED else "url"
             yield Finding((*base, other), 'url and rest_url must both be "sim", or both be addresses')
         if venue.max_reconnect_delay < venue.reconnect_delay:
@@ -96,12 +97,13 @@ def _address(path: KeyPath, url: str) -> Iterator[Finding]:
     if url == SIMULATED or (not url and path[-1] == "rest_url"):
         return
     parts = _split(url)
-    if parts is None or parts.scheme not in {secure, plain}:
-        yield Finding(path, f'must be "sim" or an address that begins with {secure}://, got {url[:60]!r}')
-    elif parts.scheme == plain and not is_loopback(url):
-        yield Finding(path, f"must begin with {secure}:// unless it is on this machine, got {url[:60]!r}")
-    elif "@" in parts.netloc:
+    told = url.partition("?")[0][:60]
+    if "@" in told:
         yield Finding(path, "an address must not hold a user or a password")
+    elif parts is None or parts.scheme not in {secure, plain}:
+        yield Finding(path, f'must be "sim" or an address that begins with {secure}://, got {told!r}')
+    elif parts.scheme == plain and not is_loopback(url):
+        yield Finding(path, f"must begin with {secure}:// unless it is on this machine, got {told!r}")
 
 
 def _money(config: Config) -> Iterator[Finding]:

@@ -47,9 +47,7 @@ class Layers:
         twin._origins = dict(self._origins)
         return twin
 
-    def merge(
-        self, tree: Mapping[str, Any], origin: Callable[[KeyPath], Origin], base: KeyPath = ()
-    ) -> None:
+    def merge(self, tree: Mapping[str, Any], origin: Callable[[KeyPath], Origin], base: KeyPath = ()) -> None:
         """Lay a tree over this one; `origin` says where the value of a path in `tree` stands."""
         for key, value in tree.items():
             path = (*base, key)

@@ -112,7 +112,7 @@ class Scanner(Model):
     proof_ms: int = _key(3000, LIVE, "ms: no sign of life from the venue longer is STALE", ge=100, le=600_000)
     quiet_ms: int = _key(30000, LIVE, "ms: no message for a market longer is QUIET", ge=100, le=86_400_000)
     opportunity_ttl_ms: int = _key(250, LIVE, "ms: an opportunity may be acted on so long", ge=10, le=60_000)
-    repeat_ms: int = _key(100, LIVE, "ms: the same opportunity is sent again after", ge=0, le=60_000)
+    repeat_ms: int = _key(500, LIVE, "ms: the same opportunity is sent again after", ge=0, le=60_000)
 
 
 class Risk(Model):

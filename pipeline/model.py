@@ -143,7 +143,7 @@ class Reason(IntEnum):
     DAILY_LOSS = 38
     CONSECUTIVE_LOSSES = 39
     TRADES_PER_HOUR = 40
-    KELLY_ZERO = 41
+    KELLY_SIZE = 41
     UNHEDGED_LEG = 42
     HALTED = 43
     NO_SUPERVISOR = 44
@@ -288,7 +288,11 @@ def to_units(text: str, decimals: int) -> int:
     """
     whole, dot, fraction = text.partition(".")
     body = whole[1:] if whole[:1] == "-" else whole
-    if body.isascii() and (body.isdigit() or not body) and (not dot or (fraction.isascii() and fraction.isdigit())):
+    if (
+        body.isascii()
+        and (body.isdigit() or not body)
+        and (not dot or (fraction.isascii() and fraction.isdigit()))
+    ):
         if not body and not fraction:
             raise ValueError(f"{text!r} is not a number")
         kept, rest = fraction[:decimals], fraction[decimals:]

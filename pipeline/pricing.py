@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pipeline.edge import Edge, EdgeLeg, evaluate
+from pipeline.fees import is_known
 from pipeline.look import Books, Look
 from pipeline.model import UNKNOWN_FEE, BookState, EventLeg
 from pipeline.pairs import (
@@ -24,7 +25,6 @@ from pipeline.pairs import (
     is_inverse,
     published_fee,
 )
-from pipeline.fees import is_known
 
 
 @dataclass(frozen=True, slots=True)

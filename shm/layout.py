@@ -112,6 +112,7 @@ def place(sections: Iterable[Section]) -> tuple[dict[str, Placed], int]:
     for section in sections:
         assert len(section.name.encode()) <= SECTION_NAME_WORDS * WORD, section.name
         assert section.name not in placed, section.name
+        assert section.rows > 0 and section.words > 0, section.name
         placed[section.name] = Placed(section, offset)
         offset += section.total_words
     assert len(placed) <= MAX_SECTIONS
@@ -155,6 +156,7 @@ class Record(Generic[RowT]):
                 self.fields.append((name, 0))
             else:
                 assert get_origin(hint) is Annotated and get_args(hint)[0] is str, (row_type, name)
+                assert get_args(hint)[1] % WORD == 0, (row_type, name)
                 self.fields.append((name, get_args(hint)[1] // WORD))
         self.words = sum(words or 1 for _, words in self.fields) + SPARE_WORDS
         self.drawing = f"{row_type.__name__}:{self.fields}"

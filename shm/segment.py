@@ -28,6 +28,9 @@ from shm.lock import lock_path as lock_path
 from shm.slots import SlotReader, SlotWriter
 
 MAX_SEGMENT_BYTES = 1 << 31
+MAX_EPOCH = 1 << 31
+# Without O_NONBLOCK a FIFO of our name would be waited for.
+OPEN_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,12 +151,20 @@ class View:
         return {name: placed.section for name, placed in self._placed.items()}
 
     def slots(self, name: str) -> SlotReader:
-        """Reader of a SLOTS section."""
-        return SlotReader(self.cells, self._placed[name])
+        """Reader of a SLOTS section. Raises SegmentError when the segment has no such section."""
+        return SlotReader(self.cells, self._find(name, lo.SLOTS))
 
     def words(self, name: str, row: int = 0) -> memoryview[int]:
-        """Words of one row of a WORDS section."""
-        return section_words(self.cells, self._placed[name], row)
+        """Words of one row of a WORDS section. Raises SegmentError when there is no such section."""
+        return section_words(self.cells, self._find(name, lo.WORDS), row)
+
+    def _find(self, name: str, kind: int) -> lo.Placed:
+        placed = self._placed.get(name)
+        if placed is None or placed.section.kind != kind:
+            raise SegmentError(
+                f"{self.path} has no section {name!r} of this kind: run both sides from the same checkout"
+            )
+        return placed
 
     def outdated(self) -> bool:
         """Whether to attach again: the file was replaced or removed, or its owner started anew."""
@@ -161,7 +172,7 @@ class View:
             return True
         try:
             return os.stat(self.path).st_ino != self._inode
-        except FileNotFoundError:
+        except OSError:
             return True
 
 
@@ -196,20 +207,26 @@ def create(
     """Own the segment `name`: reuse the last owner's file if the layout fits, else make a new one.
 
     Raises SegmentBusyError if a live process owns it, SegmentError for a foreign directory, a full
-    memory file system, or a machine that cannot be trusted with slots.
+    memory file system, something else under our names, or a machine that cannot be trusted with slots.
     """
     check_machine()
-    make_directory(directory)
     drawn = tuple(sections)
     placed, words = lo.place(drawn)
     path = directory / name
-    lock_fd = take_lock(path, sleep)
+    try:
+        make_directory(directory)
+        lock_fd = take_lock(path, sleep)
+    except OSError as error:
+        raise SegmentError(f"cannot own {name} in {directory}: {error.strerror}") from error
     try:
         cells = _reuse(path, drawn, words, owner)
         if cells is None:
             cells = _make(path, drawn, placed, words)
         segment = Segment(path, lock_fd, cells, placed)
         _begin_epoch(segment, name, owner, monotonic_ns, wall_ns)
+    except OSError as error:
+        os.close(lock_fd)
+        raise SegmentError(f"cannot make {name} in {directory}: {error.strerror}") from error
     except BaseException:
         os.close(lock_fd)
         raise
@@ -259,7 +276,7 @@ def _map(fd: int, size: int, *, writable: bool) -> memoryview[int]:
 def _reuse(path: Path, sections: tuple[lo.Section, ...], words: int, owner: Owner) -> memoryview[int] | None:
     """Map the last owner's file if it is ours, of this boot and of the same layout; else None."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | OPEN_FLAGS)
     except OSError:
         return None
     try:
@@ -274,6 +291,7 @@ def _reuse(path: Path, sections: tuple[lo.Section, ...], words: int, owner: Owne
         and cells[lo.H_VERSION] == lo.LAYOUT_VERSION
         and cells[lo.H_HASH] == lo.layout_hash(sections)
         and Header(cells).boot_id == owner.boot_id
+        and 0 <= cells[lo.H_EPOCH] < MAX_EPOCH
     )
     return cells if same else None
 
@@ -314,17 +332,18 @@ def _make(
 def _old_cells(path: Path) -> memoryview[int] | None:
     """The file that a new one will replace, if it looks like a segment of ours."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDWR | OPEN_FLAGS)
     except OSError:
         return None
     try:
         size = os.fstat(fd).st_size
-        if size < lo.HEADER_WORDS * lo.WORD or size % lo.WORD:
+        if not lo.HEADER_WORDS * lo.WORD <= size <= MAX_SEGMENT_BYTES or size % lo.WORD:
             return None
         cells = _map(fd, size, writable=True)
     finally:
         os.close(fd)
-    return cells if cells[lo.H_MAGIC] == lo.MAGIC else None
+    sane = cells[lo.H_MAGIC] == lo.MAGIC and 0 <= cells[lo.H_EPOCH] < MAX_EPOCH
+    return cells if sane else None
 
 
 def attach(directory: Path, name: str) -> View:
@@ -332,7 +351,7 @@ def attach(directory: Path, name: str) -> View:
     check_machine()
     path = directory / name
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | OPEN_FLAGS)
     except OSError as error:
         raise SegmentError(f"no segment {name}: {error.strerror}") from error
     try:
@@ -351,6 +370,9 @@ def attach(directory: Path, name: str) -> View:
             f"{path} has layout version {cells[lo.H_VERSION]}, this program reads {lo.LAYOUT_VERSION}: "
             "run both sides from the same checkout"
         )
-    if cells[lo.H_READY] != 1:
+    view = View(path, status.st_ino, cells)
+    # Looked at after the view noted the epoch: an owner that starts meanwhile takes `ready` away first,
+    # so a view of the new epoch never shows rows of the old one.
+    if not view.header.ready:
         raise SegmentError(f"{path} is still being set up")
-    return View(path, status.st_ino, cells)
+    return view

@@ -179,7 +179,7 @@ def test_the_key_is_private_fresh_and_read_back(run_directory: Path) -> None:
 
 def test_no_key_and_half_a_key_are_refused_in_words(run_directory: Path) -> None:
     """Without a run there is no key; a key that is not whole is no key either."""
-    with pytest.raises(bus.BusError, match="run.py up"):
+    with pytest.raises(bus.BusError, match="start one with"):
         bus.read_key(run_directory)
     (run_directory / bus.KEY_FILE).write_bytes(b"short")
     with pytest.raises(bus.BusError, match="not a whole key"):

@@ -117,17 +117,19 @@ def _event_cells(width: int) -> int:
 def _wide_head(pair: tuple[str, str], width: int) -> Line:
     """The heading of a pair of venues."""
     close, gross = _extras(width)
-    text = fit("EVENT", _event_cells(width))
-    text += " " + fit("closes", CLOSE, "right") if close else ""
+    line: Line = [(fit("EVENT", _event_cells(width)), HEAD)]
+    if close:
+        line.append((" " + fit("closes", CLOSE, "right"), HEAD))
     for venue in pair:
-        name = fit(_SHORT.get(venue, venue.upper()), 6)
-        ask = fit("ask", ASK - SIZE - 1, "right") + "×size"
-        text += f" │ {name} bid×size {ask} {fit('age', AGE, 'right')}"
-    text += " │ "
+        name = fit(_SHORT.get(venue, venue.upper()), BID - SIZE - len(" bid×"))
+        bid = fit(f"{name} bid×size", BID)
+        ask = fit(fit("ask", ASK - SIZE - 1, "right") + "×size", ASK)
+        line += [(" │ ", "dim"), (f"{bid} {ask} {fit('age', AGE, 'right')}", HEAD)]
+    text = ""
     for at, (buy, sell) in enumerate((pair, pair[::-1])):
         text += (" " if at else "") + fit(arrow(buy, sell), EDGE - 1, "right") + " "
         text += " " + fit("gross", GROSS, "right") if gross else ""
-    return [(fit(text, width), HEAD)]
+    return [*line, (" │ ", "dim"), (text, HEAD)]
 
 
 def _wide_row(event: EventView, width: int, snapshot: Snapshot, stale_ns: int) -> Line:

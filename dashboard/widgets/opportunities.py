@@ -45,7 +45,9 @@ def _decision(row: DecisionRow, event_cells: int, rest: int) -> Line:
     """One decision."""
     action, role = _ACTIONS.get(row.action, ("?", "bad"))
     word, weight = _CONFIDENCE.get(row.confidence, ("?", "dim"))
-    money = fit(usd_text(row.cash_micros), MONEY, "right") + " " if row.cash_micros else ""
+    # What was not traded has no size worth showing, and its reason needs the room.
+    sized = row.cash_micros and row.action != Action.REJECTED
+    money = fit(usd_text(row.cash_micros), MONEY, "right") + " " if sized else ""
     return [
         (clock_text(row.wall_ns), "dim"),
         (f" {fit(row.event_id, event_cells)} ", "plain"),

@@ -15,6 +15,8 @@ from dashboard.widgets.workers import is_well
 from pipeline.model import BookFlag
 
 NARROW = 100
+# Workers in trouble that are named; more are counted.
+NAMED = 3
 _MODES = {"paper": "paper", "live": "live", "replay": "replay"}
 
 
@@ -156,7 +158,9 @@ def _notices(snapshot: Snapshot) -> list[Span]:
         if not snapshot.trader_alive:
             found.append(("no trader: figures are old", "fair"))
         ill = [f"{one.name} {one.state}" for one in snapshot.workers if _is_ill(one)]
-        found += [(text, "fair") for text in ill[:3]]
+        found += [(text, "fair") for text in ill[:NAMED]]
+        if len(ill) > NAMED:
+            found.append((f"{len(ill) - NAMED} more", "fair"))
     if any(leg.flags & BookFlag.UNVERIFIED for event in snapshot.events for leg in event.legs):
         found.append(("some books are unverified", "fair"))
     return found

@@ -25,5 +25,6 @@ def run(args: argparse.Namespace) -> int:
     config = resolve_or_complain(args.path, args.profile, args.set, args.data)
     if config is None:
         return BAD_CONFIG
-    say(f"{args.path}: good; profile {config.profile}, venues {', '.join(config.feeds())}, {len(config.events)} events")
+    venues = ", ".join(config.feeds())
+    say(f"{args.path}: good; profile {config.profile}, venues {venues}, {len(config.events)} events")
     return OK

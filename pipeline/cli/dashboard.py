@@ -21,7 +21,9 @@ from pipeline.config import Config
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_data(parser)
-    parser.add_argument("--read-only", action="store_true", help="no key changes anything, `q` closes at once")
+    parser.add_argument(
+        "--read-only", action="store_true", help="no key changes anything, `q` closes at once"
+    )
     parser.add_argument("--screenshot", metavar="FILE", type=Path, help="write one picture as SVG and end")
 
 

@@ -67,7 +67,6 @@ def gather(config: Config, views: dict[str, View], clock: Clock) -> dict[str, An
     counts = read_counters(trader) if trader else {}
     summary = TableReader(trader, "summary", records.SUMMARY).get(0) if trader else None
     pnl = (summary.realised_micros + summary.unrealised_micros) if summary else 0
-    scanned = read_counters(views["scanner"]) if "scanner" in views else {}
     return {
         "profile": config.profile,
         "mode": config.mode,
@@ -77,7 +76,7 @@ def gather(config: Config, views: dict[str, View], clock: Clock) -> dict[str, An
         "halted": bool(summary.halted) if summary else False,
         "workers": workers(supervisor, views, now),
         "venues": {venue: venue_state(views.get(f"feed-{venue}"), config, now) for venue in config.feeds()},
-        "opportunities": scanned.get("opportunities", 0),
+        "opportunities": counts.get("opportunities", 0),
         "trades": counts.get("trades", 0),
         "rejections": rejections(counts),
         "pnl_usd": to_text(pnl, 6),

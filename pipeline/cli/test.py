@@ -29,8 +29,8 @@ def run(args: argparse.Namespace) -> int:
     if args.lint:
         for command in LINTERS:
             say(f"$ {' '.join(command)}")
-            code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode  # noqa: S603
+            code = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode
             if code:
                 return code
     words = args.arguments or ["-m", "not stress", "-n", str(min(os.cpu_count() or 1, 4))]
-    return subprocess.run([sys.executable, "-m", "pytest", *words], cwd=ROOT, check=False).returncode  # noqa: S603
+    return subprocess.run([sys.executable, "-m", "pytest", *words], cwd=ROOT, check=False).returncode

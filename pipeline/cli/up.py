@@ -46,11 +46,15 @@ READY_SECONDS = 15.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_data(parser)
-    parser.add_argument("--profile", metavar="NAME", help="demo (default): simulated venues; paper: real venues")
+    parser.add_argument(
+        "--profile", metavar="NAME", help="demo (default): simulated venues; paper: real venues"
+    )
     parser.add_argument("--config", metavar="PATH", type=Path, default=ROOT / "config.toml")
     parser.add_argument("--set", metavar="a.b=c", action="append", default=[], help="change one key")
     parser.add_argument("--seed", metavar="N", type=int, help="another simulated world (lab.seed)")
-    parser.add_argument("--no-dashboard", action="store_true", help="stay in the foreground, Ctrl-C stops all")
+    parser.add_argument(
+        "--no-dashboard", action="store_true", help="stay in the foreground, Ctrl-C stops all"
+    )
     parser.add_argument("--for", metavar="SECONDS", type=float, dest="seconds", help="stop by itself")
     parser.add_argument("--json", action="store_true", help="the last line is the status as JSON")
 
@@ -80,7 +84,7 @@ def foreground(config: Config, args: argparse.Namespace, clock: Clock) -> int:
     try:
         supervisor = Supervisor(config, SCRIPT, clock, Random(), merge_lab)  # noqa: S311 - jitter
     except RoleTakenError as error:
-        complain(f"already running in {config.data_directory}: {error}; see run.py status, stop it with run.py down")
+        complain(f"already running in {config.data_directory}: {error}; stop it with run.py down")
         return ALREADY_RUNNING
     except SegmentError as error:
         complain(str(error))
@@ -153,8 +157,9 @@ def summary_lines(state: dict[str, Any], data: Path) -> list[str]:
     refused = sorted(state["rejections"].items(), key=lambda item: -item[1])[:3]
     messages = ", ".join(f"{name} {venue['messages']}" for name, venue in state["venues"].items())
     restarts = sum(worker["restarts"] for worker in state["workers"])
+    kind = "simulated" if state["simulated"] else "real"
     return [
-        f"ran {state['uptime_s']:.0f} s on {'simulated' if state['simulated'] else 'real'} venues, paper money",
+        f"ran {state['uptime_s']:.0f} s on {kind} venues, paper money",
         f"  messages       {messages}",
         f"  opportunities  {state['opportunities']}, trades {state['trades']}, worker restarts {restarts}",
         f"  refused        {', '.join(f'{name} {count}' for name, count in refused) or 'nothing'}",
@@ -195,7 +200,7 @@ def detach(directory: Path, data: Path, clock: Clock) -> int:
     output = log_directory(data) / "supervisor.out"
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("wb") as sink:
-        child = subprocess.Popen(  # noqa: S603 - our own interpreter and our own script
+        child = subprocess.Popen(
             [sys.executable, str(SCRIPT), "up", "--no-dashboard", *words],
             stdin=subprocess.DEVNULL,
             stdout=sink,

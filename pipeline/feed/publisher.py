@@ -11,7 +11,17 @@ from collections.abc import Iterable
 
 from pipeline.config import FeeConfig
 from pipeline.fees import schedule_from_config
-from pipeline.model import DEFAULT_SCALES, BookFlag, BookState, FeeKind, Level, Market, MarketStatus, Scale
+from pipeline.model import (
+    DEFAULT_SCALES,
+    UNKNOWN_FEE,
+    BookFlag,
+    BookState,
+    FeeKind,
+    Level,
+    Market,
+    MarketStatus,
+    Scale,
+)
 from shm.books import BookWriter
 from shm.records import MARKET, MarketRow
 
@@ -73,7 +83,11 @@ class Publisher:
         if known is None:
             return
         fresh = merge(known, market)
-        fee = schedule_from_config(self._venue, self._fees, fresh.fee)
+        try:
+            fee = schedule_from_config(self._venue, self._fees, fresh.fee)
+        except ValueError:
+            # A fee that cannot be is a fee that is not known: the market is watched, never traded.
+            fee = UNKNOWN_FEE
         self._markets[market.market] = fresh
         self._writer.describe(market_row(dataclasses.replace(fresh, fee=fee), now_ns))
 

@@ -321,6 +321,7 @@ class Feed:
             self.worker.report(f"no row for {len(refused)} markets: raise shm.max_markets")
         if added:
             self._rest.request(added)
+        self._rest.forget(released)
         self._cells[memory.C_MARKETS] = len(self._publisher.markets)
         connection = self._connection
         if connection is None:

@@ -1,8 +1,9 @@
 """Lab worker: the process that plays the four venues on loopback.
 
 In: seed and divergence from the config, and when the run began. Out: venues on ports of 127.0.0.1,
-named with their events in run/lab.json, and a segment with counters. Started by the supervisor as `run.py lab` when a
-venue's url is "sim". A lab that is restarted plays the same world up to the present and goes on there.
+named with their events in run/lab.json, and a segment with counters. Started by the supervisor as
+`run.py lab` when a venue's url is "sim". A lab that is restarted plays the same world up to the present
+and goes on there.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class OrderStatus(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderIntent:
-    """One leg to be sent, as committed to the journal. `order_id` is `run-opportunity-leg`: fixed for ever."""
+    """One leg to be sent, as committed to the journal. `order_id` is `run-opportunity-leg`, for ever."""
 
     order_id: str
     leg: OrderLeg

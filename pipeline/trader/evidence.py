@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from pipeline.look import Look
 from pipeline.config import Config
 from pipeline.edge import SPOT, Edge
 from pipeline.journal_records import IntentRecord, TradeRecord
+from pipeline.look import Look
 from pipeline.pricing import Priced
 from pipeline.trader import risk
 from pipeline.trader.broker import OrderIntent

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-from pipeline.look import Look
 from pipeline.fees import fee_high, is_known
+from pipeline.look import Look
 from pipeline.model import EXACT, BookState, Ladder, Level, to_decimal
 from pipeline.pairs import published_fee
 

@@ -139,9 +139,15 @@ class Passed:
         return self.look.edge
 
 
-# A check returns the number it looked at, its limit, and whether the number is within it.
+# A check returns the number it looked at, its limit, and whether the number is within it. Times are
+# in milliseconds, edges in bp, the rest in dollars, coins or counts.
 Verdict = tuple[Decimal, Decimal, bool]
 Check = Callable[[Look, Account, Limits, Decimal], Verdict]
+
+
+def _ms(ns: int) -> Decimal:
+    """A time in milliseconds, as people read it."""
+    return to_decimal(ns, 6)
 
 
 def _at_most(value: Decimal | int, limit: Decimal | int) -> Verdict:
@@ -169,7 +175,7 @@ def _journalled(_look: Look, account: Account, _limits: Limits, _kelly: Decimal)
 
 
 def _in_time(look: Look, _account: Account, _limits: Limits, _kelly: Decimal) -> Verdict:
-    return _at_most(look.now_ns, look.expires_ns)
+    return _at_most(_ms(max(0, look.now_ns - look.expires_ns)), 0)
 
 
 def _hedged(look: Look, account: Account, _limits: Limits, _kelly: Decimal) -> Verdict:
@@ -182,15 +188,16 @@ def _alone(look: Look, account: Account, _limits: Limits, _kelly: Decimal) -> Ve
 
 def _cooled(look: Look, account: Account, limits: Limits, _kelly: Decimal) -> Verdict:
     last = account.last_trade_ns.get((look.event_id, look.direction))
-    return _at_least(limits.cooldown_ns if last is None else look.now_ns - last, limits.cooldown_ns)
+    since_ns = limits.cooldown_ns if last is None else look.now_ns - last
+    return _at_least(_ms(since_ns), _ms(limits.cooldown_ns))
 
 
 def _fresh(look: Look, _account: Account, limits: Limits, _kelly: Decimal) -> Verdict:
-    return _at_most(look.age_ns, limits.max_book_age_ns)
+    return _at_most(_ms(look.age_ns), _ms(limits.max_book_age_ns))
 
 
 def _level(look: Look, _account: Account, limits: Limits, _kelly: Decimal) -> Verdict:
-    return _at_most(look.skew_ns, limits.max_leg_skew_ns)
+    return _at_most(_ms(look.skew_ns), _ms(limits.max_leg_skew_ns))
 
 
 def _edge(look: Look, _account: Account, limits: Limits, _kelly: Decimal) -> Verdict:
@@ -272,7 +279,7 @@ CHECKS: Mapping[Reason, Check] = {
     Reason.TOTAL_EXPOSURE: _total,
     Reason.VENUE_CASH: _cash,
     Reason.INVENTORY: _coins,
-    Reason.KELLY_ZERO: _kelly,
+    Reason.KELLY_SIZE: _kelly,
 }
 # Those that a smaller size may pass.
 SIZE_REASONS = frozenset(
@@ -282,7 +289,7 @@ SIZE_REASONS = frozenset(
         Reason.TOTAL_EXPOSURE,
         Reason.VENUE_CASH,
         Reason.INVENTORY,
-        Reason.KELLY_ZERO,
+        Reason.KELLY_SIZE,
     }
 )
 # Those that no size can change. A smaller size has a smaller profit, but often a larger edge.
@@ -325,10 +332,16 @@ def gate(
         room = allowed_cash(limits, account, look.event_id, kelly_usd)
         edge = reprice(room) if room > 0 else None
         if edge is None:
-            return failed[0]
+            return _tightest(failed)
         look = replace(look, edge=edge)
         failed = failures(look, account, limits, kelly_usd)
     return failed[0] if failed else Passed(look, kelly_usd)
+
+
+def _tightest(failed: Sequence[Refused]) -> Refused:
+    """Of the sizes that are too large, the one that leaves least room: it is what stopped the trade."""
+    sized = [refused for refused in failed if refused.reason in SIZE_REASONS]
+    return max(sized, key=lambda refused: refused.value - refused.limit)
 
 
 def approve(

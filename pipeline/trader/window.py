@@ -135,5 +135,3 @@ def position_row(holding: Holding, title: str, mark: Mark) -> records.PositionRo
         marked=int(value is not None),
         opened_wall_ns=holding.opened_wall_ns,
     )
-
-

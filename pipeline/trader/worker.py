@@ -125,6 +125,9 @@ class Trader:
         now = self._clock.monotonic_ns()
         if now >= self._next_show_ns:
             self._next_show_ns = now + SHOW_NS
+            if not self.account.journal.ok:
+                # Nothing is sent while the journal cannot be written; see whether it can again.
+                self.account.journal.probe()
             self._settle(now)
             self._show(now)
 
@@ -194,7 +197,9 @@ class Trader:
             OrderIntent(order_id_of(trade_id, 1), legs[1], pairs.published_fee(looks[1].market)),
         )
         sizer = self.account.sizer
-        trade = trade_record(trade_id, self._run_id, record, priced, passed, intents, self.worker.config, sizer)
+        trade = trade_record(
+            trade_id, self._run_id, record, priced, passed, intents, self.worker.config, sizer
+        )
         try:
             approved = risk.approve(
                 passed, trade_id, intents, lambda: self.account.commit(trade, record.decide_ns)

@@ -15,7 +15,17 @@ from pipeline.clock import ManualClock
 from pipeline.config import Config, EventConfig, LegConfig, ReviewConfig, TraderConfig, VenueConfig
 from pipeline.feed.publisher import Publisher
 from pipeline.journal_reader import open_readonly
-from pipeline.model import BookFlag, BookState, FeeKind, FeeSchedule, Market, MarketResult, MarketStatus, Reason, Scale
+from pipeline.model import (
+    BookFlag,
+    BookState,
+    FeeKind,
+    FeeSchedule,
+    Market,
+    MarketResult,
+    MarketStatus,
+    Reason,
+    Scale,
+)
 from pipeline.scanner.worker import Scanner
 from pipeline.trader.worker import Trader
 from shm import records
@@ -78,7 +88,12 @@ class World:
         return segment, publisher
 
     def describe(
-        self, publisher: Publisher, market: Market, fee: FeeSchedule, status: MarketStatus, result: MarketResult
+        self,
+        publisher: Publisher,
+        market: Market,
+        fee: FeeSchedule,
+        status: MarketStatus,
+        result: MarketResult,
     ) -> None:
         """Publish metadata."""
         described = Market(
@@ -106,7 +121,7 @@ class World:
                 return
         raise AssertionError("the opportunity never arrived")
 
-    def view(self, name: str):  # noqa: ANN201
+    def view(self, name: str):
         """A reader's view of a segment."""
         return attach(Path(self.config.shm_directory), name)
 
@@ -130,11 +145,13 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_book_change_becomes_a_journalled_fill(world: World, tmp_path: Path) -> None:
-    """Kalshi offers YES at 50, Polymarket bids 56: both legs are bought, filled after the latency, and booked."""
+    """Kalshi offers YES at 50, Polymarket bids 56: both legs are bought, filled after the latency, booked."""
     world.quote("kalshi", 48, 50, 200)
     world.quote("polymarket", 56, 58, 300)
     assert world.scanner.turn() == 2
-    rows = {row.direction: row for _, row in TableReader(world.view("scanner"), "events", records.EVENT).rows()}
+    rows = {
+        row.direction: row for _, row in TableReader(world.view("scanner"), "events", records.EVENT).rows()
+    }
     assert rows[0].reason == Reason.NONE
     assert rows[0].edge_bp > 50
     assert rows[1].reason == Reason.NO_EDGE

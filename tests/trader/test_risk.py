@@ -70,16 +70,16 @@ PROVOKED = {
     Reason.HALTED: (a_look(), {"halted": True}, {}, KELLY, "1", "0"),
     Reason.NO_SUPERVISOR: (a_look(), {"supervisor_alive": False}, {}, KELLY, "0", "1"),
     Reason.JOURNAL: (a_look(), {"journal_ok": False}, {}, KELLY, "0", "1"),
-    Reason.EXPIRED: (a_look(expires_ns=NOW - 1), {}, {}, KELLY, str(NOW), str(NOW - 1)),
+    Reason.EXPIRED: (a_look(expires_ns=NOW - 1), {}, {}, KELLY, "0.000001", "0"),
     Reason.UNHEDGED_LEG: (a_look(), {"unhedged": frozenset("e")}, {}, KELLY, "1", "0"),
     Reason.DUPLICATE: (a_look(), {"in_flight": frozenset("e")}, {}, KELLY, "1", "0"),
     Reason.COOLDOWN: (
-        a_look(), {"last_trade_ns": {("e", 0): NOW - 499_999_999}}, {}, KELLY, "499999999", "500000000",
+        a_look(), {"last_trade_ns": {("e", 0): NOW - 499_999_999}}, {}, KELLY, "499.999999", "500",
     ),
-    Reason.BOOK_TOO_OLD: (old(a_look(), 2_000_000_001), {}, {}, KELLY, "2000000001", "2000000000"),
+    Reason.BOOK_TOO_OLD: (old(a_look(), 2_000_000_001), {}, {}, KELLY, "2000.000001", "2000"),
     Reason.LEG_SKEW: (
         a_look(buy=LookLeg("kalshi", "K", SCALE, NOW - 1_000_000_001)), {}, {}, KELLY,
-        "1000000001", "1000000000",
+        "1000.000001", "1000",
     ),
     Reason.EDGE_TOO_SMALL: (thin(edge_bp=49), {}, {}, KELLY, "49", "50"),
     Reason.PROFIT_TOO_SMALL: (thin(net=D("0.019")), {}, {}, KELLY, "0.019", "0.02"),
@@ -96,7 +96,7 @@ PROVOKED = {
         a_look(), {"cash": {"kalshi": D(9), "polymarket": D(4)}}, {}, KELLY, "4.833", "4",
     ),
     Reason.INVENTORY: (SPOT, {}, {}, KELLY, "20.61", "0"),
-    Reason.KELLY_ZERO: (a_look(), {}, {}, D(0), "9.9956", "0"),
+    Reason.KELLY_SIZE: (a_look(), {}, {}, D(0), "9.9956", "0"),
 }  # fmt: skip
 
 
@@ -207,7 +207,7 @@ def test_a_hopeless_trade_is_not_priced_again():
     look = a_look(reprice(None))
     assert tried(look, replace(ACCOUNT, halted=True), price=never).reason is Reason.HALTED
     full = replace(ACCOUNT, exposure=D(401))
-    assert tried(look, full, price=never).reason is Reason.ORDER_SIZE
+    assert tried(look, full, price=never).reason is Reason.TOTAL_EXPOSURE
 
 
 def test_room_is_the_tightest_limit():

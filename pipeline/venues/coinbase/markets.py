@@ -1,0 +1,86 @@
+"""Coinbase's public REST metadata: which paths to ask for, and their answers as `Market` values.
+
+In: product ids such as BTC-USD, response bodies. Out: paths under .../api/v3/brokerage, and markets.
+Pure; the feed's MarketDirectory (feed/rest.py) does the asking. Fees are not public: they come from the
+configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from urllib.parse import quote
+
+import msgspec
+
+from pipeline.model import DEFAULT_SCALES, UNKNOWN_FEE, FeeSchedule, Market, MarketStatus, to_units
+from pipeline.venues.parsing import UNREADABLE, text_of
+
+
+class _Product(msgspec.Struct, gc=False):
+    product_id: str
+    status: str | None = None
+    price_increment: str | None = None
+    base_increment: str | None = None
+    base_min_size: str | None = None
+    quote_min_size: str | None = None
+    trading_disabled: bool = False
+    is_disabled: bool = False
+    cancel_only: bool = False
+    limit_only: bool = False
+    post_only: bool = False
+    auction_mode: bool = False
+    view_only: bool = False
+    alias_to: list[str] = []
+
+
+_decode = msgspec.json.Decoder(_Product).decode
+
+
+def paths(markets: Sequence[str]) -> list[str]:
+    """One path a product."""
+    return [f"/market/products/{quote(market, safe='')}" for market in markets]
+
+
+def parse(body: bytes, wanted: Sequence[str], fee: FeeSchedule | None) -> list[Market]:
+    """The product of an answer to `paths`, if wanted; ValueError in one sentence for nonsense."""
+    try:
+        sent = _decode(body)
+        names = [name for name in (sent.product_id, *sent.alias_to) if name in wanted]
+        return [_market(name, sent, fee) for name in names]
+    except UNREADABLE as error:
+        raise ValueError(f"Coinbase's product cannot be read: {text_of(error)}") from error
+
+
+def _market(name: str, sent: _Product, fee: FeeSchedule | None) -> Market:
+    scale = DEFAULT_SCALES["coinbase"]
+    return Market(
+        "coinbase",
+        name,
+        scale,
+        grid_ticks=_units(sent.price_increment, scale.price_decimals),
+        lot_units=_units(sent.base_increment, scale.size_decimals),
+        min_units=_units(sent.base_min_size, scale.size_decimals),
+        min_cost_micros=_units(sent.quote_min_size, 6),
+        fee=fee or UNKNOWN_FEE,
+        status=_status(sent),
+        title=name,
+    )
+
+
+def _status(sent: _Product) -> MarketStatus:
+    """OPEN only where every way to trade is: we take, so a market that only rests orders is paused."""
+    if sent.status is None:
+        return MarketStatus.UNKNOWN
+    if sent.status == "delisted":
+        return MarketStatus.CLOSED
+    blocked = sent.trading_disabled or sent.is_disabled or sent.cancel_only or sent.view_only
+    resting = sent.limit_only or sent.post_only or sent.auction_mode
+    return MarketStatus.PAUSED if blocked or resting or sent.status != "online" else MarketStatus.OPEN
+
+
+def _units(text: str | None, decimals: int) -> int:
+    """A number that is not below 0 on a scale, 0 where none was sent."""
+    units = 0 if text is None else to_units(text, decimals)
+    if units < 0:
+        raise ValueError(f"{text} is below 0")
+    return units

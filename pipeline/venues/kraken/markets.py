@@ -1,0 +1,125 @@
+"""Kraken's public REST metadata: which paths to ask for, and their answers as `Market` values.
+
+In: v2 symbols such as BTC/USD, response bodies. Out: paths under the API host, and markets. Pure; the
+feed's MarketDirectory (feed/rest.py) does the asking. REST still says XBT and XDG for BTC and DOGE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from urllib.parse import quote
+
+import msgspec
+
+from pipeline.model import (
+    UNKNOWN_FEE,
+    FeeKind,
+    FeeSchedule,
+    Market,
+    MarketStatus,
+    Scale,
+    to_units,
+)
+from pipeline.venues.parsing import UNREADABLE, text_of
+
+_OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
+_STATUS = {
+    "online": MarketStatus.OPEN,
+    "cancel_only": MarketStatus.PAUSED,
+    "post_only": MarketStatus.PAUSED,
+    "limit_only": MarketStatus.PAUSED,
+    "reduce_only": MarketStatus.PAUSED,
+    "maintenance": MarketStatus.PAUSED,
+    "work_in_progress": MarketStatus.PAUSED,
+    "delisted": MarketStatus.CLOSED,
+}
+_DECIMALS_MAX = 18
+
+
+class _Pair(msgspec.Struct, gc=False):
+    wsname: str
+    pair_decimals: int
+    lot_decimals: int
+    ordermin: str | None = None
+    costmin: str | None = None
+    tick_size: str | None = None
+    status: str | None = None
+    # [30-day volume, per cent] by tier; the first is the base tier.
+    fees: list[tuple[Decimal, Decimal]] = []
+    fees_maker: list[tuple[Decimal, Decimal]] = []
+
+
+class _Answer(msgspec.Struct, gc=False):
+    error: list[str]
+    result: dict[str, _Pair] = {}
+
+
+_decode = msgspec.json.Decoder(_Answer).decode
+
+
+def rest_name(symbol: str) -> str:
+    """A v2 symbol as REST writes it: XBT/USD for BTC/USD."""
+    return "/".join(_OLD_NAMES.get(part, part) for part in symbol.split("/"))
+
+
+def paths(markets: Sequence[str]) -> list[str]:
+    """One path that answers for all `markets`."""
+    if not markets:
+        return []
+    names = ",".join(rest_name(market).replace("/", "") for market in markets)
+    return [f"/0/public/AssetPairs?pair={quote(names, safe=',')}"]
+
+
+def parse(body: bytes, wanted: Sequence[str], fee: FeeSchedule | None) -> list[Market]:
+    """The wanted pairs in an answer to `paths`; ValueError in one sentence for nonsense."""
+    try:
+        answer = _decode(body)
+        if answer.error:
+            raise ValueError("; ".join(answer.error))
+        by_name = {rest_name(symbol): symbol for symbol in wanted}
+        pairs = answer.result.values()
+        return [_market(by_name[sent.wsname], sent, fee) for sent in pairs if sent.wsname in by_name]
+    except UNREADABLE as error:
+        raise ValueError(f"Kraken's asset pairs cannot be read: {text_of(error)}") from error
+
+
+def _market(symbol: str, sent: _Pair, fee: FeeSchedule | None) -> Market:
+    if not (0 <= sent.pair_decimals <= _DECIMALS_MAX and 0 <= sent.lot_decimals <= _DECIMALS_MAX):
+        raise ValueError(f"{symbol} with {sent.pair_decimals} and {sent.lot_decimals} decimals")
+    scale = Scale(sent.pair_decimals, sent.lot_decimals)
+    return Market(
+        "kraken",
+        symbol,
+        scale,
+        grid_ticks=_units(sent.tick_size, scale.price_decimals),
+        lot_units=1,
+        min_units=_units(sent.ordermin, scale.size_decimals),
+        min_cost_micros=_units(sent.costmin, 6),
+        fee=fee or _fee(sent),
+        status=_STATUS.get(sent.status or "", MarketStatus.UNKNOWN),
+        title=symbol,
+    )
+
+
+def _fee(sent: _Pair) -> FeeSchedule:
+    """The base tier: what an account without volume pays. Per cent to millionths."""
+    if not sent.fees:
+        return UNKNOWN_FEE
+    maker = sent.fees_maker[0][1] if sent.fees_maker else sent.fees[0][1]
+    return FeeSchedule(FeeKind.BPS, rate_ppm=_ppm(sent.fees[0][1]), maker_rate_ppm=_ppm(maker))
+
+
+def _ppm(per_cent: Decimal) -> int:
+    ppm = per_cent * 10_000
+    if ppm != ppm.to_integral_value() or not 0 <= ppm < 1_000_000:
+        raise ValueError(f"a fee of {per_cent} per cent makes no sense")
+    return int(ppm)
+
+
+def _units(text: str | None, decimals: int) -> int:
+    """A number that is not below 0 on a scale, 0 where none was sent."""
+    units = 0 if text is None else to_units(text, decimals)
+    if units < 0:
+        raise ValueError(f"{text} is below 0")
+    return units

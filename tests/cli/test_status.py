@@ -1,0 +1,268 @@
+"""Status: from memory alone, with the keys that scripts rely on (DESIGN 9)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pipeline.cli import status
+from pipeline.cli.common import OK, run_directory_of
+from pipeline.cli.main import main
+from pipeline.clock import ManualClock, SystemClock
+from pipeline.config import Config, VenueConfig, encode
+from pipeline.model import BookState, ConnectionState, Reason, WorkerState
+from shm import books as memory
+from shm import records
+from shm import segment as segments
+from shm.layout import Section
+from shm.tables import Counters, ErrorTable, TableWriter, counter_section, error_section
+
+FEED_COUNTERS = ("frames", "gaps", "reconnects", "bad_frames", "checksums_bad")
+TRADER_COUNTERS = ("trades", "opportunities", *status.reason_counters())
+MS = 1_000_000
+
+
+class FakeRun:
+    """A run of hand-made segments, all owned by this process."""
+
+    def __init__(self, data: Path, shm: Path, clock: ManualClock | SystemClock) -> None:
+        self.clock = clock
+        self.shm = shm
+        self.config = Config(
+            profile="demo",
+            simulated=("kalshi", "kraken"),
+            data_directory=str(data),
+            run_directory=str(run_directory_of(data)),
+            shm_directory=str(shm),
+            venues={"kalshi": VenueConfig(), "kraken": VenueConfig(), "off": VenueConfig(enabled=False)},
+        )
+        self.segments: dict[str, segments.Segment] = {}
+        run = Path(self.config.run_directory)
+        run.mkdir(parents=True, mode=0o700)
+        (run / "config.json").write_bytes(encode(self.config))
+
+    def make(self, name: str, counters: tuple[str, ...], sections: Iterable[Section]) -> segments.Segment:
+        made = segments.create(
+            self.shm,
+            name,
+            [counter_section(counters), error_section(), *sections],
+            segments.this_owner(3),
+            monotonic_ns=self.clock.monotonic_ns(),
+            wall_ns=self.clock.wall_ns(),
+            sleep=self.clock.sleep,
+        )
+        self.segments[name] = made
+        return made
+
+    def count(self, name: str, names: tuple[str, ...], **counts: int) -> None:
+        counters = Counters(self.segments[name], names)
+        for label, value in counts.items():
+            counters.add(label.replace("__", "."), value)
+
+    def beat(self) -> None:
+        for segment in self.segments.values():
+            segment.beat(self.clock.monotonic_ns())
+
+    def supervisor(self) -> None:
+        workers = records.WORKER.section("workers", 8)
+        segment = self.make("supervisor", ("starts",), [workers, records.RUN.section("run", 1)])
+        table = TableWriter(segment, "workers", records.WORKER)
+        pid = segment.header.pid
+        table.put(0, worker("feed-kalshi", pid, WorkerState.RUNNING, 2))
+        table.put(1, worker("scanner", pid + 1, WorkerState.STARTING, 0))
+        table.put(2, worker("trader", 0, WorkerState.BACKOFF, 1))
+
+    def feed(self, venue: str) -> None:
+        segment = self.make(f"feed-{venue}", FEED_COUNTERS, memory.feed_sections(4, 2, connections=1))
+        writer, now = memory.BookWriter(segment), self.clock.monotonic_ns()
+        cells = segment.words(memory.CONNECTIONS)
+        cells[memory.C_STATE], cells[memory.C_PROOF_NS] = ConnectionState.UP, now
+        for market, state, socket_ns in (("M-1", BookState.LIVE, now), ("M-2", BookState.EMPTY, 0)):
+            writer.claim(records.MARKET.empty()._replace(market=market))
+            writer.publish(market, 0, state, 0, 0, 0, socket_ns, now, [(5, 1)], [(7, 1)])
+
+    def scanner(self) -> None:
+        self.make("scanner", ("opportunities",), [records.EVENT.section("events", 4)])
+        self.count("scanner", ("opportunities",), opportunities=17)
+
+    def trader(self) -> None:
+        sections = [
+            records.SUMMARY.section("summary", 1),
+            records.POSITION.section("positions", 4),
+            records.CASH.section("cash", 4),
+            records.DECISION.section("decisions", 64),
+        ]
+        segment = self.make("trader", TRADER_COUNTERS, sections)
+        refused = {"rejected__no_edge": 9, "rejected__venue_cash": 2}
+        self.count("trader", TRADER_COUNTERS, trades=4, opportunities=17, **refused)
+        summary = records.SUMMARY.empty()._replace(realised_micros=2_500_000, unrealised_micros=-1_000_001)
+        TableWriter(segment, "summary", records.SUMMARY).put(0, summary._replace(mode="taker"))
+        table = TableWriter(segment, "positions", records.POSITION)
+        held = (("fed", "kalshi", "yes", 1200), ("fed", "kraken", "no", 1250), ("btc", "kraken", "base", 5))
+        for row, (event, venue, outcome, units) in enumerate(held):
+            position = records.POSITION.empty()._replace(event_id=event, venue=venue, outcome=outcome)
+            table.put(row, position._replace(units=units, size_decimals=2))
+
+    def state(self) -> dict[str, Any]:
+        return status.gather(self.config, status.attach_all(self.shm), self.clock)
+
+
+def worker(name: str, pid: int, state: WorkerState, restarts: int) -> records.WorkerRow:
+    return records.WORKER.empty()._replace(name=name, pid=pid, state=state, restarts=restarts)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    """Time that moves when told to."""
+    return ManualClock()
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[FakeRun]:
+    """A run with everything but the feed of Kraken."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    made = FakeRun(tmp_path / "data", tmp_path / "shm", clock)
+    made.supervisor()
+    made.feed("kalshi")
+    made.scanner()
+    made.trader()
+    yield made
+    for segment in made.segments.values():
+        segment.close(unlink=True)
+
+
+def test_the_object_has_the_keys_that_scripts_rely_on(run: FakeRun, clock: ManualClock) -> None:
+    """Every key of DESIGN 9 is there, at every level, with its type."""
+    clock.advance(1500 * MS)
+    run.beat()
+    state = run.state()
+    assert {
+        *("profile", "mode", "uptime_s", "halted", "workers", "venues", "opportunities"),
+        *("trades", "rejections", "pnl_usd", "positions"),
+    } <= set(state)
+    assert (state["profile"], state["mode"], state["uptime_s"]) == ("demo", "paper", 1.5)
+    assert state["halted"] is False
+    for row in state["workers"]:
+        assert {"name", "pid", "state", "restarts", "heartbeat_age_ms"} <= set(row)
+    assert list(state["venues"]) == ["kalshi", "kraken"]
+    for venue in state["venues"].values():
+        assert {"connected", "messages", "gaps", "reconnects", "books"} <= set(venue)
+        for book in venue["books"].values():
+            assert set(book) == {"state", "age_ms"}
+    assert json.loads(json.dumps(state)) == state
+
+
+def test_money_sizes_and_counts_are_exact(run: FakeRun) -> None:
+    """P&L and sizes are plain decimal text; counters are added up from their owners."""
+    state = run.state()
+    assert (state["opportunities"], state["trades"]) == (17, 4)
+    assert state["rejections"] == {"no_edge": 9, "venue_cash": 2}
+    assert state["pnl_usd"] == "1.499999"
+    assert state["positions"] == {"fed": {"kalshi": "12", "kraken": "-12.5"}, "btc": {"kraken": "0.05"}}
+
+
+def test_a_heartbeat_is_shown_for_the_process_it_belongs_to(run: FakeRun, clock: ManualClock) -> None:
+    """A worker's row has the age of its own heartbeat; a dead one's segment lends none."""
+    clock.advance(40 * MS)
+    rows = {row["name"]: row for row in run.state()["workers"]}
+    assert rows["feed-kalshi"]["heartbeat_age_ms"] == 40
+    assert rows["feed-kalshi"]["restarts"] == 2
+    assert (rows["scanner"]["state"], rows["scanner"]["heartbeat_age_ms"]) == ("STARTING", None)
+    assert (rows["trader"]["pid"], rows["trader"]["heartbeat_age_ms"]) == (0, None)
+
+
+def test_a_venue_shows_its_books_as_they_are_worth_now(run: FakeRun, clock: ManualClock) -> None:
+    """Books and connection are judged at this moment: LIVE while their feed beats, then DEAD and down."""
+    run.count("feed-kalshi", FEED_COUNTERS, frames=123, gaps=4, reconnects=2)
+    clock.advance(30 * MS)
+    venue = run.state()["venues"]["kalshi"]
+    assert (venue["connected"], venue["messages"], venue["gaps"], venue["reconnects"]) == (True, 123, 4, 2)
+    assert venue["books"] == {
+        "M-1": {"state": "LIVE", "age_ms": 30},
+        "M-2": {"state": "EMPTY", "age_ms": None},
+    }
+    clock.advance(1000 * MS)
+    venue = run.state()["venues"]["kalshi"]
+    assert not venue["connected"]
+    assert {book["state"] for book in venue["books"].values()} == {"DEAD"}
+
+
+def test_what_is_not_up_yet_is_shown_as_nothing(run: FakeRun, tmp_path: Path, clock: ManualClock) -> None:
+    """A venue without a segment, and a run without any, give zeros and empty tables."""
+    venue = run.state()["venues"]["kraken"]
+    assert venue == {"connected": False, "messages": 0, "gaps": 0, "reconnects": 0, "books": {}}
+    bare = status.gather(run.config, status.attach_all(tmp_path / "no such directory"), clock)
+    assert (bare["workers"], bare["positions"], bare["pnl_usd"], bare["trades"]) == ([], {}, "0", 0)
+
+
+def test_an_empty_trader_has_no_money(tmp_path: Path, clock: ManualClock, run: FakeRun) -> None:
+    """A trader that has published no summary yet is no trouble."""
+    run.segments["trader"].close()
+    sections = [records.SUMMARY.section("summary", 1), records.POSITION.section("positions", 2)]
+    run.make("trader", TRADER_COUNTERS, sections)
+    state = run.state()
+    assert (state["pnl_usd"], state["halted"], state["positions"]) == ("0", False, {})
+
+
+def test_other_files_beside_the_segments_are_passed_over(run: FakeRun) -> None:
+    """Half-made files, locks and files that are none of ours are no rows."""
+    (run.shm / "notes").write_text("x" * 5000)
+    (run.shm / "scanner.new").write_bytes(bytes(8192))
+    assert set(status.attach_all(run.shm)) == {"supervisor", "feed-kalshi", "scanner", "trader"}
+
+
+def test_counters_need_no_names_from_us(run: FakeRun) -> None:
+    """--counters lists every counter and distinct error of every segment, as the segments name them."""
+    ErrorTable(run.segments["scanner"]).report("odd thing", 5)
+    ErrorTable(run.segments["scanner"]).report("odd thing", 6)
+    run.make("something-new", ("never_heard_of",), [])
+    run.count("something-new", ("never_heard_of",), never_heard_of=3)
+    found = status.counters(status.attach_all(run.shm))
+    assert found["something-new"] == {"epoch": 1, "counters": {"never_heard_of": 3}, "errors": []}
+    errors = found["scanner"]["errors"]
+    assert errors == [{"text": "odd thing", "count": 2, "first_wall_ns": 5, "last_wall_ns": 6}]
+    lines = "\n".join(status.counter_lines(found))
+    assert "never_heard_of" in lines
+    assert "error x2: odd thing" in lines
+
+
+def test_the_text_says_it_is_simulated_and_what_is_refused(run: FakeRun) -> None:
+    """People see SIM, each worker, each venue, what is refused most and what is held."""
+    text = "\n".join(status.lines(run.state()))
+    assert text.startswith("SIM PAPER  profile demo")
+    for words in ("feed-kalshi", "BACKOFF", "1 EMPTY, 1 LIVE", "no_edge 9, venue_cash 2"):
+        assert words in text
+    assert "holds fed: kalshi 12" in text
+
+
+def test_every_reason_has_its_counter() -> None:
+    """No refusal goes uncounted: one counter a reason, each short enough for its label."""
+    names = status.reason_counters()
+    assert len(names) == len(set(names)) == len(Reason) - 1
+    assert all(name.startswith(status.REJECTED) for name in names)
+    counter_section(names)
+
+
+def test_the_command_prints_one_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`status --json` is one line of JSON and exit 0; so is `--counters --json`; without it, lines."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    made = FakeRun(tmp_path / "data", tmp_path / "shm", SystemClock())
+    made.supervisor()
+    try:
+        for words, key in ((["--json"], "venues"), (["--counters", "--json"], "supervisor")):
+            assert main(["status", *words, "--data", str(tmp_path / "data")]) == OK
+            (line,) = capsys.readouterr().out.splitlines()
+            assert key in json.loads(line)
+        for words in ([], ["--counters"]):
+            assert main(["status", *words, "--data", str(tmp_path / "data")]) == OK
+            assert len(capsys.readouterr().out.splitlines()) > 1
+    finally:
+        made.segments["supervisor"].close(unlink=True)
