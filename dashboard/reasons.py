@@ -21,6 +21,7 @@ _WORDS = {
     Reason.BOOK_TOO_OLD: "old",
     Reason.LEG_SKEW: "skew",
     Reason.MARKET_CLOSED: "closed",
+    Reason.NOT_LISTED: "no data",
     Reason.FEE_UNKNOWN: "no fee",
 }
 # What stands there when there is no number to show.
@@ -71,6 +72,7 @@ _PLAIN = {
     Reason.FEE_UNKNOWN: "fee unknown: watched only",
     Reason.NOT_REVIEWED: "rules not reviewed",
     Reason.BELOW_MINIMUM: "below the venue's minimum",
+    Reason.NOT_LISTED: "no word of the market yet",
     Reason.PROFIT_TOO_SMALL: "profit too small",
     Reason.EXPIRED: "came too late",
     Reason.REPLAYED: "message seen before",

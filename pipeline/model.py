@@ -131,6 +131,7 @@ class Reason(IntEnum):
     NOT_REVIEWED = 16
     BELOW_MINIMUM = 17
     PROFIT_TOO_SMALL = 18
+    NOT_LISTED = 19
     # what the trader adds
     EXPIRED = 30
     REPLAYED = 31

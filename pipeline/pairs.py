@@ -236,6 +236,8 @@ def _check_book(direction: Direction, leg: EventLeg, view: LegView, *, bought: b
 def _check_open(event: Event, view: LegView, wall_ns: int) -> Verdict:
     """Whether the venue says the market is open and neither it nor the event has closed."""
     assert view.market is not None
+    if view.market.status == MarketStatus.UNKNOWN:
+        return _refused(Reason.NOT_LISTED, view.market.status, MarketStatus.OPEN)
     if view.market.status != MarketStatus.OPEN:
         return _refused(Reason.MARKET_CLOSED, view.market.status, MarketStatus.OPEN)
     for close_ns in (event.close_ns, view.market.close_wall_ns):

@@ -67,7 +67,9 @@ def feed_sections(markets: int, depth: int, connections: int) -> list[lo.Section
     book_words = BOOK_HEAD_WORDS + 4 * depth
     drawing = "epoch incarnation connection state reason flags venue socket publish bids asks spare8 levels"
     return [
-        lo.Section(CONNECTIONS, lo.WORDS, connections, CONNECTION_WORDS, drawing=",".join(ConnectionRow._fields)),
+        lo.Section(
+            CONNECTIONS, lo.WORDS, connections, CONNECTION_WORDS, drawing=",".join(ConnectionRow._fields)
+        ),
         MARKET.section(MARKETS, markets),
         lo.Section(BOOKS, lo.SLOTS, markets, book_words, drawing=drawing),
         lo.Section(SCREEN, lo.WORDS, SCREEN_COLUMNS, markets, drawing="bid,units,ask,units,state,number"),
@@ -133,7 +135,7 @@ class BookWriter:
         self._directory.clear(row)
         self._free.append(row)
 
-    def publish(  # noqa: PLR0917 - the hot path: positional, one call a message
+    def publish(  # the hot path: positional, one call a message
         self,
         market: str,
         connection: int,
@@ -178,11 +180,12 @@ class BookWriter:
 
 
 class BookReader:
-    """Anyone's side of a feed's books."""
+    """Anyone's side of a feed's books. Raises SegmentError for a segment that is not a feed's."""
 
     def __init__(self, view: View) -> None:
-        self._slots = view.slots(BOOKS)
+        self._slots = view.slots(BOOKS, BOOK_HEAD_WORDS)
         self._view = view
+        self.connection(0)  # refuses a segment without connections
         self.directory: TableReader[MarketRow] = TableReader(view, MARKETS, MARKET)
         self.depth = (view.sections()[BOOKS].words - BOOK_HEAD_WORDS) // 4
 
@@ -212,7 +215,8 @@ class BookReader:
 
     def connection(self, index: int) -> ConnectionRow:
         """The connection row that a book names."""
-        return ConnectionRow(*self._view.words(CONNECTIONS, index)[: len(ConnectionRow._fields)])
+        words = self._view.words(CONNECTIONS, index, CONNECTION_WORDS)
+        return ConnectionRow(*words[: len(ConnectionRow._fields)])
 
     def connections(self) -> list[ConnectionRow]:
         """Every connection of the feed."""

@@ -18,14 +18,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shm import layout as lo
-from shm.header import Header as Header
-from shm.header import SegmentBusyError as SegmentBusyError
-from shm.header import SegmentError as SegmentError
-from shm.header import read_directory, write_directory
-from shm.lock import Sleep, take_lock
-from shm.lock import lock_is_free as lock_is_free
-from shm.lock import lock_path as lock_path
+from shm.header import Header, SegmentBusyError, SegmentError, read_directory, write_directory
+from shm.lock import Sleep, lock_is_free, lock_path, take_lock
 from shm.slots import SlotReader, SlotWriter
+
+# The whole door to segments, for users: what lies in header and lock is theirs too.
+__all__ = [
+    "Header", "Owner", "Segment", "SegmentBusyError", "SegmentError", "View", "attach", "boot_id",
+    "create", "lock_is_free", "lock_path", "make_directory", "pid_start", "this_owner",
+]  # fmt: skip
 
 MAX_SEGMENT_BYTES = 1 << 31
 MAX_EPOCH = 1 << 31
@@ -81,7 +82,9 @@ def this_owner(config_version: int = 0) -> Owner:
 class Segment:
     """A segment as its owner sees it. Make one with `create`; call `close` when done."""
 
-    def __init__(self, path: Path, lock_fd: int, cells: memoryview[int], placed: dict[str, lo.Placed]) -> None:
+    def __init__(
+        self, path: Path, lock_fd: int, cells: memoryview[int], placed: dict[str, lo.Placed]
+    ) -> None:
         self.path = path
         self.cells = cells
         self.header = Header(cells)
@@ -150,17 +153,17 @@ class View:
         """The segment's tables as its own directory lists them."""
         return {name: placed.section for name, placed in self._placed.items()}
 
-    def slots(self, name: str) -> SlotReader:
-        """Reader of a SLOTS section. Raises SegmentError when the segment has no such section."""
-        return SlotReader(self.cells, self._find(name, lo.SLOTS))
+    def slots(self, name: str, least_words: int = 1) -> SlotReader:
+        """Reader of a SLOTS section. Raises SegmentError where there is none with rows that long."""
+        return SlotReader(self.cells, self._find(name, lo.SLOTS, least_words))
 
-    def words(self, name: str, row: int = 0) -> memoryview[int]:
-        """Words of one row of a WORDS section. Raises SegmentError when there is no such section."""
-        return section_words(self.cells, self._find(name, lo.WORDS), row)
+    def words(self, name: str, row: int = 0, least_words: int = 1) -> memoryview[int]:
+        """Words of one row of a WORDS section. Raises SegmentError where there is none that long."""
+        return section_words(self.cells, self._find(name, lo.WORDS, least_words), row)
 
-    def _find(self, name: str, kind: int) -> lo.Placed:
+    def _find(self, name: str, kind: int, least_words: int) -> lo.Placed:
         placed = self._placed.get(name)
-        if placed is None or placed.section.kind != kind:
+        if placed is None or placed.section.kind != kind or placed.section.words < least_words:
             raise SegmentError(
                 f"{self.path} has no section {name!r} of this kind: run both sides from the same checkout"
             )
@@ -184,13 +187,13 @@ def section_words(cells: memoryview[int], placed: lo.Placed, row: int) -> memory
 
 
 def make_directory(directory: Path) -> None:
-    """Make the directory of segments, private to this user, or refuse one that is not."""
+    """Make a directory private to this user, for segments or sockets, or refuse one that is not."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     status = os.lstat(directory)
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
         raise SegmentError(
             f"{directory} must be a directory that only you can enter (mode 0700): "
-            "remove it or choose another with shm.directory"
+            "remove it, or choose another place (shm.directory, XDG_RUNTIME_DIR)"
         )
 
 
@@ -247,7 +250,9 @@ def _begin_epoch(segment: Segment, name: str, owner: Owner, monotonic_ns: int, w
     cells[lo.H_STARTED_NS] = monotonic_ns
     cells[lo.H_STARTED_WALL_NS] = wall_ns
     cells[lo.H_SLEEPING] = 0
-    cells[lo.H_NAME : lo.H_NAME + lo.NAME_WORDS] = memoryview(array("q", lo.text_to_words(name, lo.NAME_WORDS)))
+    cells[lo.H_NAME : lo.H_NAME + lo.NAME_WORDS] = memoryview(
+        array("q", lo.text_to_words(name, lo.NAME_WORDS))
+    )
     cells[lo.H_BOOT_ID : lo.H_BOOT_ID + 2] = memoryview(owner.boot_id).cast("q")
     segment.beat(monotonic_ns)
     cells[lo.H_READY] = 1

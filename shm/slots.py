@@ -21,7 +21,6 @@ from shm.layout import ROW_HEAD_WORDS, SLOT_COUNT, Placed
 READ_TRIES = 16
 
 
-
 class SlotWriter:
     """Writes the rows of one SLOTS section; exactly one exists per section."""
 

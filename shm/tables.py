@@ -108,7 +108,7 @@ def read_counters(view: View) -> dict[str, int]:
     section = view.sections().get(COUNTERS)
     values: dict[str, int] = {}
     for row in range(section.rows if section else 0):
-        words = view.words(COUNTERS, row)
+        words = view.words(COUNTERS, row, COUNTER_WORDS)
         values[lo.words_to_text(words[:COUNTER_LABEL_WORDS])] = words[COUNTER_LABEL_WORDS]
     return values
 

@@ -151,6 +151,7 @@ def test_a_restarted_feed_is_found_again(
     again.put("A", bid=60)
     clock.advance(SEARCH_NS)
     again.alive()
+    assert state(books, clock) == BookState.DEAD
     books.refresh(clock.monotonic_ns())
     look = books.read("kalshi", "A", clock.monotonic_ns())
     assert look is not None

@@ -154,9 +154,9 @@ REFUSALS = [
     (view(book=book(((0, 5),), ((0, 5),))), Reason.NOT_TRADABLE),
     *(
         (view(market=market(status=status)), Reason.MARKET_CLOSED)
-        for status in MarketStatus
-        if status != MarketStatus.OPEN
+        for status in (MarketStatus.PAUSED, MarketStatus.CLOSED, MarketStatus.SETTLED)
     ),
+    (view(market=market(status=MarketStatus.UNKNOWN)), Reason.NOT_LISTED),
     (view(market=market(close_wall_ns=WALL - 1)), Reason.MARKET_CLOSED),
     (view(fee=FeeSchedule()), Reason.FEE_UNKNOWN),
     (view(book=OLD), Reason.BOOK_TOO_OLD),

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.bus import CONTROL, RoleTakenError
+from pipeline.bus import CONTROL, BusError, RoleTakenError
 from pipeline.cli import status
 from pipeline.cli.ask import ask, gone
 from pipeline.cli.common import (
@@ -86,7 +86,7 @@ def foreground(config: Config, args: argparse.Namespace, clock: Clock) -> int:
     except RoleTakenError as error:
         complain(f"already running in {config.data_directory}: {error}; stop it with run.py down")
         return ALREADY_RUNNING
-    except SegmentError as error:
+    except (SegmentError, BusError) as error:
         complain(str(error))
         return FAILED
     reporter = Reporter(config, clock, args.seconds, quiet=args.json)
@@ -196,7 +196,7 @@ def with_dashboard(config: Config, clock: Clock) -> int:
 
 def detach(directory: Path, data: Path, clock: Clock) -> int:
     """Start `up --no-dashboard` in the background and wait until it answers."""
-    words = [word for word in sys.argv[1:] if word != "up"]
+    words = sys.argv[2:] if sys.argv[1:2] == ["up"] else sys.argv[1:]
     output = log_directory(data) / "supervisor.out"
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("wb") as sink:

@@ -11,8 +11,9 @@ import os
 from pathlib import Path
 from random import Random
 
+from pipeline.bus import BusError
 from pipeline.cli.common import BAD_CONFIG, FAILED, OK, ROOT, add_data, complain, running_config
-from pipeline.clock import SystemClock
+from pipeline.clock import Clock, SystemClock
 from pipeline.config import Config, decode
 from pipeline.lifecycle import CONFIG_FILE, RUN_DIRECTORY
 from shm.segment import SegmentError
@@ -40,14 +41,25 @@ def run(args: argparse.Namespace) -> int:
 
             Scanner(config, clock).run()
         elif args.command == "trader":
-            from pipeline.trader.worker import Trader
-
-            Trader(config, clock).run()
+            return run_trader(config, clock)
         else:
             from pipeline.lab.worker import Lab
 
             Lab(config, clock).run()
-    except SegmentError as error:
+    except (SegmentError, BusError) as error:
+        complain(str(error))
+        return FAILED
+    return OK
+
+
+def run_trader(config: Config, clock: Clock) -> int:
+    """Be the trader, unless its ledger cannot be used."""
+    from pipeline.journal import JournalError
+    from pipeline.trader.worker import Trader
+
+    try:
+        Trader(config, clock).run()
+    except JournalError as error:
         complain(str(error))
         return FAILED
     return OK
@@ -56,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
 def run_feed(venue: str, config: Config) -> int:
     """Be a feed, if the venue is one of the configuration's."""
     from pipeline.feed.worker import Feed
+    from pipeline.venues.signing import KeyFileError
 
     settings = config.venues.get(venue)
     if settings is None:
@@ -64,7 +77,11 @@ def run_feed(venue: str, config: Config) -> int:
     if settings.url == "sim":
         complain(f"{venue} is simulated: its address is known only in a run (run.py up)")
         return BAD_CONFIG
-    Feed(venue, config, SystemClock(), Random()).run()  # noqa: S311 - jitter, not secrets
+    try:
+        Feed(venue, config, SystemClock(), Random()).run()  # noqa: S311 - jitter, not secrets
+    except KeyFileError as error:
+        complain(str(error))
+        return FAILED
     return OK
 
 

@@ -59,9 +59,12 @@ class MarketDirectory:
     """Asks a venue for the metadata of markets, again and again until it has them."""
 
     def __init__(self, venue: str, rest_url: str, *, clock: Clock, random: Random) -> None:
-        """Start the asking thread. Raises ValueError for an address that is not https or loopback."""
+        """Start the asking thread; without an address nothing is ever asked or found.
+
+        Raises ValueError for an address that is neither https nor on this machine.
+        """
         parts = urlsplit(rest_url)
-        if parts.scheme != "https" and parts.hostname not in LOOPBACK:
+        if rest_url and parts.scheme != "https" and parts.hostname not in LOOPBACK:
             raise ValueError(f"{rest_url} is neither https nor on this machine")
         self._venue = venue
         self._base = rest_url.rstrip("/")
@@ -71,7 +74,7 @@ class MarketDirectory:
         self._known: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._closed = False
+        self._closed = not rest_url
         self._failures = 0
         self._found: Queue[Market | Failure] = Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._work, name="rest", daemon=True)

@@ -82,10 +82,11 @@ class Feed:
         self._depth = writer.depth
         self._keeper = BookKeeper(venue)
         self._counted = dict.fromkeys(KEPT_BY_KEEPER, 0)
+        self._random = random
         self._session = Session(habits(self._settings), random)
         self._repairs = Repairs()
         self._rest = MarketDirectory(venue, self._settings.rest_url, clock=clock, random=random)
-        self._bell = Bell(Path(config.run_directory))
+        self._bell: Bell | None = None
         self._scanner: segments.View | None = None
         self._scanner_at_ns = self._metadata_at_ns = self._result_at_ns = 0
         self._connection: Connection | None = None
@@ -105,7 +106,6 @@ class Feed:
                 self._metadata()
             self._drop()
             self._rest.close()
-            self._bell.close()
 
     # -- one frame -----------------------------------------------------------------------------
 
@@ -157,6 +157,8 @@ class Feed:
         if scanner is None or self._clock.monotonic_ns() >= self._scanner_at_ns:
             scanner = self._find_scanner()
         if scanner is not None and scanner.header.sleeping:
+            # A scanner that sleeps has opened the bell, so it is there.
+            self._bell = self._bell or Bell(Path(self.worker.config.run_directory))
             self._bell.ring()
             self.worker.counters.add("bells")
 
@@ -340,6 +342,12 @@ class Feed:
         self._session.adopt(habits(self._settings))
         if old.fees.get(self.venue) != new.fees.get(self.venue):
             self._publisher.set_fees(new.fees.get(self.venue), self._clock.monotonic_ns())
+        if old.venues[self.venue].rest_url != self._settings.rest_url:
+            self._rest.close()
+            self._rest = MarketDirectory(
+                self.venue, self._settings.rest_url, clock=self._clock, random=self._random
+            )
+            self._metadata_at_ns = 0
         if old.venues[self.venue].url != self._settings.url and self._connection is not None:
             self._lost("the address was changed")
         self._want(new)

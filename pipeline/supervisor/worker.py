@@ -74,7 +74,7 @@ class Supervisor:
         self._run_directory = Path(config.run_directory)
         self._shm_directory = Path(config.shm_directory)
         os.umask(0o077)
-        self._run_directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        segments.make_directory(self._run_directory)
         self._role = bus.RoleLock(self._run_directory, "supervisor")
         cleanup.leftovers(self._run_directory, self._shm_directory, clock)
         self._base = config
@@ -91,7 +91,8 @@ class Supervisor:
         self._server = bus.CommandServer(self._run_directory)
         self._gatekeeper = Gatekeeper(Sealer(key))
         self._managed = _workers(config)
-        self._lab_seen = self._lab_at_ns = 0
+        self._lab_seen = (0, 0)
+        self._lab_at_ns = 0
         self._version = config.version - 1
         self._stopping = False
         self._addressed = not config.simulated
@@ -253,7 +254,7 @@ class Supervisor:
         now = self._clock.monotonic_ns()
         if request.command == "start":
             managed.standing = policy.ask_start(managed.standing)
-            return True, f"{name} starts" if managed.child is None else f"{name} runs already"
+            return True, f"{name} starts" if managed.child is None else f"{name} runs, or is on its way"
         if request.command == "restart":
             managed.standing, action = policy.ask_stop(managed.standing, now, again=True)
             self._act(managed, action)
@@ -280,15 +281,21 @@ class Supervisor:
         self._lab_at_ns = now + LAB_POLL_NS
         path = self._run_directory / LAB_FILE
         try:
-            changed_ns = path.stat().st_mtime_ns
+            found = path.stat()
         except FileNotFoundError:
             return
-        if changed_ns == self._lab_seen:
+        seen = (found.st_mtime_ns, found.st_ino)
+        if seen == self._lab_seen:
             return
-        self._lab_seen = changed_ns
-        lab = json.loads(path.read_text())
+        self._lab_seen = seen
+        try:
+            merged = self._merge_lab(self._base, json.loads(path.read_text()))
+        except ValueError as error:
+            # msgspec's and json's errors are ValueErrors; the config that holds goes on.
+            self.worker.report(f"run/lab.json: {error}")
+            return
         self.worker.counters.add("lab_changes")
-        self._publish_config(self._merge_lab(self._base, lab))
+        self._publish_config(merged)
         self._addressed = True
 
     def _publish_config(self, config: Config) -> None:

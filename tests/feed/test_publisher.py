@@ -118,10 +118,20 @@ def test_a_row_given_to_another_market_shows_nothing_of_the_first(
     fresh = memory.described()["B"]
     assert fresh.incarnation > first
     assert (fresh.title, fresh.fee_kind, fresh.close_wall_ns) == ("", FeeKind.UNKNOWN, 0)
-    publish(publisher, "B", 0)
-    book = memory.reader.get(row)
+
+
+def test_a_market_that_comes_back_starts_anew(memory: Memory, publisher: Publisher) -> None:
+    """Released and wanted again, a market has neither the age nor the metadata it had before."""
+    publisher.want(["A"], 1)
+    publisher.describe(Market("kalshi", "A", title="before"), 1)
+    publish(publisher, "A", 777)
+    publisher.want([], 2)
+    publisher.want(["A"], 3)
+    publish(publisher, "A", 0)
+    book = memory.reader.get(memory.row_of("A"))
     assert book is not None
     assert book.socket_ns == 0
+    assert memory.described()["A"].title == ""
 
 
 def test_a_book_is_published_cut_to_its_depth(memory: Memory, publisher: Publisher) -> None:

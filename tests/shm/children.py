@@ -14,6 +14,7 @@ import sys
 import time
 from array import array
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -30,6 +31,8 @@ SECTIONS = [lo.Section(ROWS, lo.SLOTS, 2, WORDS), lo.Section(PLAIN, lo.WORDS, 1,
 BOOK_SECTIONS = feed_sections(markets=2, depth=25, connections=1)
 LOOKS = 1000  # turns between two looks at whether the parent still lives
 PATIENCE_SECONDS = 60.0
+# Who may be our parent: the test, or, in a child that `fork` made, this very process.
+PARENTS = {os.getppid(), os.getpid()}
 
 
 def own(directory: Path, sections: list[lo.Section]) -> segments.Segment:
@@ -50,10 +53,11 @@ def uniform(number: int) -> array[int]:
     return array("q", [number]) * WORDS
 
 
-def write_rows(directory: Path) -> None:
+def write_rows(directory: Path, *, tell: bool = True) -> None:
     """Publish row 0 as fast as it goes."""
     writer = own(directory, SECTIONS).slots(ROWS)
-    say("ready")
+    if tell:
+        say("ready")
     while parent_lives():
         for _ in range(LOOKS):
             writer.publish(0, uniform(writer.number(0) + 1))
@@ -120,20 +124,13 @@ def kills(directory: Path, rounds: int, seed: int) -> None:
     facts = []
     for _ in range(rounds):
         before = reader.number(0)
-        pid = fork(lambda: write_rows_quietly(directory))
-        wait_for(lambda low=before: reader.number(0) > low + 100)
+        pid = fork(partial(write_rows, directory, tell=False))
+        wait_for(partial(lambda least: reader.number(0) > least, before + 100))
         time.sleep(random.uniform(0.0, 0.002))
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         facts.append({"before": before, "epoch": view.header.epoch, **left_in(view, reader.read(0))})
     say(json.dumps(facts))
-
-
-def write_rows_quietly(directory: Path) -> None:
-    writer = own(directory, SECTIONS).slots(ROWS)
-    while parent_lives():
-        for _ in range(LOOKS):
-            writer.publish(0, uniform(writer.number(0) + 1))
 
 
 def left_in(view: segments.View, found: tuple[int, array[int]] | None) -> dict[str, int | bool]:
@@ -189,7 +186,7 @@ def stages(directory: Path) -> None:
     for stage, (stores, half) in STAGES.items():
         for slot in range(lo.SLOT_COUNT):
             before = reader.number(0)
-            pid = fork(lambda stores=stores, half=half, slot=slot: die_at(directory, stores, half=half, slot=slot))
+            pid = fork(partial(die_at, directory, stores, half=half, slot=slot))
             _, status = os.waitpid(pid, 0)
             left = left_in(view, reader.read(0))
             signalled = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
@@ -222,15 +219,9 @@ def fork(work: Callable[[], None]) -> int:
     return pid
 
 
-PARENT = os.getppid()
-
-
 def parent_lives() -> bool:
-    """Whether who started us is still there; a child of ours counts its own parent."""
-    return os.getppid() in {PARENT, ROOT_PID}
-
-
-ROOT_PID = os.getpid()
+    """Whether who started us is still there: no writer outlives its test."""
+    return os.getppid() in PARENTS
 
 
 def wait_for(good: Callable[[], bool]) -> None:

@@ -23,9 +23,9 @@ def publish(writer: BookWriter, name: str, bids: Any, asks: Any, state: int = LI
 
 
 @pytest.fixture
-def owned(make) -> Segment:
+def owned(own) -> Segment:
     """A feed's segment with three rows and four levels a side."""
-    return make(feed_sections(3, 4, 2))
+    return own(feed_sections(3, 4, 2))
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def writer(owned: Segment) -> BookWriter:
 
 
 @pytest.fixture
-def reader(folder: Path, writer: BookWriter) -> BookReader:
+def reader(directory: Path, writer: BookWriter) -> BookReader:
     """Anyone's side."""
     assert writer.depth == 4
-    return BookReader(attach(folder, "w"))
+    return BookReader(attach(directory, "w"))
 
 
 def test_a_book_comes_back(writer: BookWriter, reader: BookReader) -> None:
@@ -49,7 +49,14 @@ def test_a_book_comes_back(writer: BookWriter, reader: BookReader) -> None:
     number = writer.publish("A", 1, LIVE, 3, 9, 10, 20, 30, [(5, 50), (4, 40)], [(6, 60)])
     book = reader.get(row)
     assert book is not None
-    assert (book.number, book.epoch, book.connection, book.state, book.reason, book.flags) == (number, 1, 1, LIVE, 3, 9)
+    assert (book.number, book.epoch, book.connection, book.state, book.reason, book.flags) == (
+        number,
+        1,
+        1,
+        LIVE,
+        3,
+        9,
+    )
     assert (book.venue_ns, book.socket_ns, book.publish_ns) == (10, 20, 30)
     assert (book.bids, book.asks) == (((5, 50), (4, 40)), ((6, 60),))
     assert reader.number(row) == number == 1
@@ -127,13 +134,13 @@ def test_describe(writer: BookWriter, reader: BookReader) -> None:
     assert writer.market("A") == after
 
 
-def test_screen_columns_follow(owned: Segment, writer: BookWriter, folder: Path) -> None:
+def test_screen_columns_follow(owned: Segment, writer: BookWriter, directory: Path) -> None:
     """Best prices, sizes, state and number lie in plain columns that numpy reads whole."""
     rows = {name: writer.claim(market(name)) for name in "AB"}
     publish(writer, "A", [(5, 50), (4, 1)], [(6, 60)])
     publish(writer, "A", [(5, 51)], [(6, 61)])
     publish(writer, "B", [], [(9, 90)], state=GAP)
-    view = attach(folder, "w")
+    view = attach(directory, "w")
     screen = np.array([np.frombuffer(view.words(memory.SCREEN, c), np.int64) for c in range(6)])
     assert screen[:, rows["A"]].tolist() == [5, 51, 6, 61, LIVE, 2]
     assert screen[:, rows["B"]].tolist() == [0, 0, 9, 90, GAP, 1]
@@ -154,24 +161,24 @@ def test_connections(owned: Segment, reader: BookReader) -> None:
     assert len(reader.connections()) == 2
 
 
-def test_a_restart_empties_books(folder: Path, make) -> None:
+def test_a_restart_empties_books(directory: Path, own) -> None:
     """After a restart every book is EMPTY with a higher number; the same market gets a new incarnation."""
-    first = make(feed_sections(3, 4, 2))
+    first = own(feed_sections(3, 4, 2))
     before = BookWriter(first)
     row = before.claim(market("A"))
     assert row is not None
     publish(before, "A", [(5, 50)], [(6, 60)])
-    old = BookReader(attach(folder, "w"))
+    old = BookReader(attach(directory, "w"))
     book = old.get(row)
     assert book is not None and book.state == LIVE
     first.close()
-    after = BookWriter(make(feed_sections(3, 4, 2)))
+    after = BookWriter(own(feed_sections(3, 4, 2)))
     emptied = old.get(row)
     assert emptied is not None and (emptied.number, emptied.state, emptied.epoch) == (2, EMPTY, 0)
     assert list(old.directory.rows()) == []
     again = after.claim(market("A"))
     assert again == row
     publish(after, "A", [(7, 70)], [])
-    new = BookReader(attach(folder, "w")).get(row)
+    new = BookReader(attach(directory, "w")).get(row)
     assert new is not None and (new.number, new.epoch, new.bids) == (3, 2, ((7, 70),))
     assert new.incarnation > book.incarnation

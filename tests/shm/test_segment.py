@@ -2,12 +2,12 @@
 
 import os
 import platform
-import resource
 import signal
 import stat
 import subprocess
 import sys
 from array import array
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,15 +30,15 @@ def three(value: int) -> array:
     return array("q", [value] * 3)
 
 
-def test_header_and_directory(folder: Path, make) -> None:
+def test_header_and_directory(directory: Path, own) -> None:
     """What the owner writes is what any reader finds, with no configuration."""
     owner = Owner(4711, 99, BOOT, 5)
-    made = make(SECTIONS, "feed-kraken", owner, now_ns=77)
-    view = attach(folder, "feed-kraken")
+    made = own(SECTIONS, "feed-kraken", owner=owner, monotonic_ns=77, wall_ns=88)
+    view = attach(directory, "feed-kraken")
     header = view.header
     assert (view.name, header.pid, header.pid_start, header.boot_id) == ("feed-kraken", 4711, 99, BOOT)
     assert (header.epoch, header.ready, header.retired, header.config_version) == (1, True, False, 5)
-    assert (header.heartbeat_ns, header.started_ns, header.started_wall_ns) == (77, 77, 2000)
+    assert (header.heartbeat_ns, header.started_ns, header.started_wall_ns) == (77, 77, 88)
     found = view.sections()
     assert [(s.name, s.kind, s.rows, s.words) for s in found.values()] == [
         (s.name, s.kind, s.rows, s.words) for s in SECTIONS
@@ -46,49 +46,54 @@ def test_header_and_directory(folder: Path, make) -> None:
     made.beat(90, 120)
     made.set_sleeping(True)
     made.set_config_version(6)
-    assert (header.heartbeat_ns, header.busy_until_ns, header.sleeping, header.config_version) == (90, 120, True, 6)
+    assert (header.heartbeat_ns, header.busy_until_ns, header.sleeping, header.config_version) == (
+        90,
+        120,
+        True,
+        6,
+    )
     made.beat(91)
     assert header.busy_until_ns == 0
 
 
-def test_the_files_are_private(folder: Path, make) -> None:
+def test_the_files_are_private(directory: Path, own) -> None:
     """Folder, segment and lock can be entered by their user alone, and the memory is really there."""
     previous = os.umask(0)
     try:
-        made = make(SECTIONS)
+        made = own(SECTIONS)
     finally:
         os.umask(previous)
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     for name in ("w", "w.lock"):
-        assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
+        assert stat.S_IMODE((directory / name).stat().st_mode) == 0o600
     status = made.path.stat()
     assert status.st_size == lo.place(SECTIONS)[1] * lo.WORD
     assert status.st_blocks * 512 >= status.st_size, "a hole would kill the writer later"
-    assert sorted(path.name for path in folder.iterdir()) == ["w", "w.lock"]
+    assert sorted(path.name for path in directory.iterdir()) == ["w", "w.lock"]
 
 
-def test_readers_cannot_write(folder: Path, make) -> None:
+def test_readers_cannot_write(directory: Path, own) -> None:
     """A view is mapped read-only."""
-    make(SECTIONS)
+    own(SECTIONS)
     with pytest.raises(TypeError):
-        attach(folder, "w").words("plain")[0] = 1
+        attach(directory, "w").words("plain")[0] = 1
 
 
-def test_reuse_with_the_same_layout(folder: Path, make) -> None:
+def test_reuse_with_the_same_layout(directory: Path, own) -> None:
     """A restart keeps the file and its kept sections, empties the others and counts an epoch."""
-    first = make(SECTIONS)
+    first = own(SECTIONS)
     first.slots("rows").publish(1, three(7))
     first.words("kept")[2] = 42
     first.words("plain", 1)[0] = 43
-    view = attach(folder, "w")
+    view = attach(directory, "w")
     assert not view.outdated()
     inode = first.path.stat().st_ino
     first.close()
-    second = make(SECTIONS, now_ns=5000)
+    second = own(SECTIONS, monotonic_ns=5000)
     assert second.path.stat().st_ino == inode
     assert (second.header.epoch, second.header.started_ns) == (2, 5000)
     assert view.outdated()
-    again = attach(folder, "w")
+    again = attach(directory, "w")
     assert again.slots("rows").read(0) is None
     assert again.slots("rows").read(1) == (2, three(0)), "emptied by a publication like any other"
     assert again.words("kept")[2] == 42
@@ -96,81 +101,72 @@ def test_reuse_with_the_same_layout(folder: Path, make) -> None:
     assert not again.outdated()
 
 
-def test_another_layout_takes_the_name(folder: Path, make) -> None:
+def test_another_layout_takes_the_name(directory: Path, own) -> None:
     """A changed layout is a new file over the old; who still reads the old one is told."""
-    first = make(SECTIONS)
+    first = own(SECTIONS)
     first.slots("rows").publish(0, three(7))
-    view = attach(folder, "w")
+    view = attach(directory, "w")
     first.close()
-    second = make(OTHER)
+    second = own(OTHER)
     assert second.header.epoch == 2
     assert view.header.retired and view.outdated()
     assert view.slots("rows").read(0) == (1, three(7)), "the old memory stays readable"
-    again = attach(folder, "w")
+    again = attach(directory, "w")
     assert again.sections()["rows"].rows == 3
     assert not again.header.retired and not again.outdated()
-    assert sorted(path.name for path in folder.iterdir()) == ["w", "w.lock"]
+    assert sorted(path.name for path in directory.iterdir()) == ["w", "w.lock"]
 
 
-def test_another_boot_takes_the_name(folder: Path, make) -> None:
+def test_another_boot_takes_the_name(directory: Path, own) -> None:
     """A file of an earlier boot is replaced: its clock readings mean nothing now."""
-    first = make(SECTIONS, owner=Owner(1, 1, BOOT))
+    first = own(SECTIONS, owner=Owner(1, 1, BOOT))
     first.words("kept")[0] = 1
-    view = attach(folder, "w")
+    view = attach(directory, "w")
     first.close()
-    second = make(SECTIONS, owner=Owner(1, 1, bytes(16)))
+    second = own(SECTIONS, owner=Owner(1, 1, bytes(16)))
     assert (second.header.epoch, second.words("kept")[0]) == (2, 0)
     assert view.outdated()
 
 
-def test_a_removed_file_is_outdated(folder: Path, make) -> None:
+def test_a_removed_file_is_outdated(directory: Path, own) -> None:
     """A reader notices when the name is gone, or its folder is."""
-    made = make(SECTIONS)
-    view = attach(folder, "w")
+    made = own(SECTIONS)
+    view = attach(directory, "w")
     made.close(unlink=True)
     assert view.outdated()
-    assert list(folder.iterdir()) == []
-    folder.rmdir()
-    folder.touch()
+    assert list(directory.iterdir()) == []
+    directory.rmdir()
+    directory.touch()
     assert view.outdated()
 
 
-def test_a_second_owner_is_refused(folder: Path, make) -> None:
+def test_a_second_owner_is_refused(directory: Path, own) -> None:
     """A segment has one owner at a time; the second gives up after its tries, and sleeps between them."""
-    make(SECTIONS)
+    own(SECTIONS)
     waits: list[float] = []
     with pytest.raises(SegmentBusyError, match="owned by a running process"):
         segments.create(
-            folder, "w", SECTIONS, segments.this_owner(), monotonic_ns=1, wall_ns=1, sleep=waits.append
+            directory, "w", SECTIONS, segments.this_owner(), monotonic_ns=1, wall_ns=1, sleep=waits.append
         )
     assert sum(waits) == pytest.approx(0.2)
-    assert not segments.lock_is_free(folder / "w")
+    assert not segments.lock_is_free(directory / "w")
 
 
-def test_the_lock_is_free_right_after_a_kill(folder: Path, make, fork) -> None:
+def test_the_lock_is_free_right_after_a_kill(directory: Path, own, ready) -> None:
     """While the owner lives nobody takes its segment; after kill -9 the next owner does, one epoch on."""
-
-    def own() -> None:
-        make(SECTIONS)
-        signal.pause()
-
-    child = fork(own)
-    while True:
-        try:
-            view = attach(folder, "w")
-            break
-        except SegmentError:
-            continue
+    child = ready("hold")
+    view = attach(directory, "w")
     with pytest.raises(SegmentBusyError):
-        make(SECTIONS)
-    assert child.kill() == -signal.SIGKILL
-    assert segments.lock_is_free(folder / "w")
-    assert make(SECTIONS).header.epoch == view.epoch + 1
+        own(SECTIONS)
+    child.kill()
+    child.wait()
+    assert segments.lock_is_free(directory / "w")
+    assert own(SECTIONS).header.epoch == view.epoch + 1
 
 
-def test_a_lock_on_a_removed_file_is_no_lock(folder: Path, make) -> None:
+def test_a_lock_on_a_removed_file_is_no_lock(directory: Path, own) -> None:
     """Who opened the lock just before it was removed does not become a second owner."""
-    first = make(SECTIONS)
+    first = own(SECTIONS)
     removed: list[int] = []
 
     def owner_ends(_seconds: float) -> None:
@@ -179,12 +175,12 @@ def test_a_lock_on_a_removed_file_is_no_lock(folder: Path, make) -> None:
             removed.append(1)
 
     second = segments.create(
-        folder, "w", SECTIONS, segments.this_owner(), monotonic_ns=1, wall_ns=1, sleep=owner_ends
+        directory, "w", SECTIONS, segments.this_owner(), monotonic_ns=1, wall_ns=1, sleep=owner_ends
     )
-    make.made.append(second)
     with pytest.raises(SegmentBusyError):
-        make(SECTIONS)
-    assert attach(folder, "w").header.epoch == 1
+        own(SECTIONS)
+    assert attach(directory, "w").header.epoch == 1
+    second.close()
 
 
 ATTACH = """
@@ -200,14 +196,14 @@ if sys.argv[2] == "kill":
 
 @pytest.mark.parametrize(("end", "code"), [("exit", 0), ("kill", -signal.SIGKILL)])
 def test_an_unrelated_reader_changes_nothing(
-    end: str, code: int, folder: Path, make, project_root: Path
+    end: str, code: int, directory: Path, own, project_root: Path
 ) -> None:
     """A process that attaches and exits, or is killed, leaves the segment in place and its owner writing."""
-    made = make(SECTIONS)
+    made = own(SECTIONS)
     made.slots("rows").publish(0, three(1))
     inode = made.path.stat().st_ino
     ended = subprocess.run(
-        [sys.executable, "-c", ATTACH, str(folder), end],
+        [sys.executable, "-c", ATTACH, str(directory), end],
         cwd=project_root,
         env={**os.environ, "PYTHONPATH": str(project_root)},
         check=False,
@@ -215,107 +211,108 @@ def test_an_unrelated_reader_changes_nothing(
     assert ended.returncode == code
     assert made.path.stat().st_ino == inode
     made.slots("rows").publish(0, three(2))
-    assert attach(folder, "w").slots("rows").read(0) == (2, three(2))
+    assert attach(directory, "w").slots("rows").read(0) == (2, three(2))
     assert not segments.lock_is_free(made.path)
 
 
-def test_not_ready_is_not_read(folder: Path, make) -> None:
+def test_not_ready_is_not_read(directory: Path, own) -> None:
     """A segment that is still being set up is not attached to."""
-    made = make(SECTIONS)
+    made = own(SECTIONS)
     made.cells[lo.H_READY] = 0
     with pytest.raises(SegmentError, match="still being set up"):
-        attach(folder, "w")
+        attach(directory, "w")
 
 
-def test_an_owner_killed_while_setting_up_hinders_nobody(folder: Path, make) -> None:
+def test_an_owner_killed_while_setting_up_hinders_nobody(directory: Path, own) -> None:
     """What a half-made segment leaves is made whole by the next owner."""
-    first = make(SECTIONS)
+    first = own(SECTIONS)
     first.cells[lo.H_READY] = 0
     first.close()
-    (folder / "w.new").write_bytes(b"half")
-    assert make(SECTIONS).header.ready
-    make.made[-1].close()
-    assert make(OTHER).header.epoch == 3
-    assert not (folder / "w.new").exists()
+    (directory / "w.new").write_bytes(b"half")
+    second = own(SECTIONS)
+    assert second.header.ready
+    second.close()
+    assert own(OTHER).header.epoch == 3
+    assert not (directory / "w.new").exists()
 
 
 # -- what is not ours ---------------------------------------------------------------------------
 
 
-def test_nothing_there(folder: Path) -> None:
+def test_nothing_there(directory: Path) -> None:
     """No file and no folder are one clear sentence."""
     with pytest.raises(SegmentError, match="no segment w: No such file"):
-        attach(folder, "w")
+        attach(directory, "w")
 
 
-def test_symlinks_are_not_followed(folder: Path, make, tmp_path: Path) -> None:
+def test_symlinks_are_not_followed(directory: Path, own, tmp_path: Path) -> None:
     """A link under a segment's name is not read, and is replaced rather than written through."""
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious" * 1024)
-    folder.mkdir(mode=0o700)
-    (folder / "w").symlink_to(victim)
+    directory.mkdir(mode=0o700)
+    (directory / "w").symlink_to(victim)
     with pytest.raises(SegmentError):
-        attach(folder, "w")
-    make(SECTIONS)
-    assert not (folder / "w").is_symlink()
+        attach(directory, "w")
+    own(SECTIONS)
+    assert not (directory / "w").is_symlink()
     assert victim.read_bytes() == b"precious" * 1024
-    (folder / "v.lock").symlink_to(victim)
+    (directory / "v.lock").symlink_to(victim)
     with pytest.raises(SegmentError):
-        make(SECTIONS, "v")
+        own(SECTIONS, "v")
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660])
-def test_files_that_others_may_open_are_refused(mode: int, folder: Path, make) -> None:
+def test_files_that_others_may_open_are_refused(mode: int, directory: Path, own) -> None:
     """A segment that others could read or change is not believed, nor written again."""
-    made = make(SECTIONS)
+    made = own(SECTIONS)
     made.path.chmod(mode)
     with pytest.raises(SegmentError, match="not a private file"):
-        attach(folder, "w")
+        attach(directory, "w")
     made.close()
     inode = made.path.stat().st_ino
-    again = make(SECTIONS)
+    again = own(SECTIONS)
     assert again.path.stat().st_ino != inode
     assert stat.S_IMODE(again.path.stat().st_mode) == 0o600
 
 
-def test_folders_that_others_may_enter_are_refused(folder: Path, make, tmp_path: Path) -> None:
-    """The folder of segments is private, and a folder."""
-    folder.mkdir()
-    folder.chmod(0o755)
+def test_folders_that_others_may_enter_are_refused(directory: Path, own, tmp_path: Path) -> None:
+    """The folder of segments is private, and a directory."""
+    directory.mkdir()
+    directory.chmod(0o755)
     with pytest.raises(SegmentError, match="only you can enter"):
-        make(SECTIONS)
-    folder.rmdir()
-    folder.touch()
+        own(SECTIONS)
+    directory.rmdir()
+    directory.touch()
     with pytest.raises(SegmentError, match="cannot own w"):
-        make(SECTIONS)
-    folder.unlink()
+        own(SECTIONS)
+    directory.unlink()
     real = tmp_path / "real"
     real.mkdir(mode=0o700)
-    folder.symlink_to(real)
+    directory.symlink_to(real)
     with pytest.raises(SegmentError, match="only you can enter"):
-        make(SECTIONS)
+        own(SECTIONS)
 
 
-def test_things_under_a_segments_name(folder: Path, make) -> None:
+def test_things_under_a_segments_name(directory: Path, own) -> None:
     """A FIFO or a folder under the name is refused or replaced, and never waited for."""
-    folder.mkdir(mode=0o700)
-    os.mkfifo(folder / "w", 0o600)
+    directory.mkdir(mode=0o700)
+    os.mkfifo(directory / "w", 0o600)
     with pytest.raises(SegmentError):
-        attach(folder, "w")
-    assert make(SECTIONS).header.ready
-    (folder / "v").mkdir()
+        attach(directory, "w")
+    assert own(SECTIONS).header.ready
+    (directory / "v").mkdir()
     with pytest.raises(SegmentError):
-        attach(folder, "v")
+        attach(directory, "v")
     with pytest.raises(SegmentError, match="cannot make v"):
-        make(SECTIONS, "v")
-    assert segments.lock_is_free(folder / "v")
+        own(SECTIONS, "v")
+    assert segments.lock_is_free(directory / "v")
 
 
-def test_another_layout_version_is_named(folder: Path, make) -> None:
+def test_another_layout_version_is_named(directory: Path, own) -> None:
     """A segment of another program version is refused with both numbers."""
-    make(SECTIONS).cells[lo.H_VERSION] = 3
+    own(SECTIONS).cells[lo.H_VERSION] = 3
     with pytest.raises(SegmentError, match="layout version 3, this program reads 1"):
-        attach(folder, "w")
+        attach(directory, "w")
 
 
 HEAD = lo.MAGIC.to_bytes(8, "little") + lo.LAYOUT_VERSION.to_bytes(8, "little")
@@ -330,20 +327,18 @@ HEAD = lo.MAGIC.to_bytes(8, "little") + lo.LAYOUT_VERSION.to_bytes(8, "little")
 @example(b"", b"", 0)
 @example(HEAD, b"\xff" * 4000, 4096)
 def test_random_files_are_errors_never_crashes(
-    folder: Path, make, head: bytes, body: bytes, size: int
+    directory: Path, own, head: bytes, body: bytes, size: int
 ) -> None:
     """Garbage, truncated and half-right files are refused by readers and replaced by owners."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    path = folder / "w"
+    directory.mkdir(mode=0o700, exist_ok=True)
+    path = directory / "w"
     path.write_bytes((head + body).ljust(size, b"\x01")[: max(size, 1) if size else None])
     path.chmod(0o600)
-    try:
-        attach(folder, "w")
-    except SegmentError:
-        pass
-    made = make(SECTIONS)
+    with suppress(SegmentError):
+        attach(directory, "w")
+    made = own(SECTIONS)
     assert made.header.ready and made.header.epoch > 0
-    assert attach(folder, "w").sections().keys() == {"rows", "kept", "plain"}
+    assert attach(directory, "w").sections().keys() == {"rows", "kept", "plain"}
     made.close()
     path.unlink()
 
@@ -358,67 +353,66 @@ def test_random_files_are_errors_never_crashes(
 @example(lo.H_DIRECTORY + 7, 0)
 @example(lo.H_DIRECTORY + 7, 2**40)
 @example(lo.H_EPOCH, 2**63 - 1)
-def test_a_damaged_header_is_an_error_never_a_crash(folder: Path, make, word: int, value: int) -> None:
+def test_a_damaged_header_is_an_error_never_a_crash(directory: Path, own, word: int, value: int) -> None:
     """Whatever one word of the header becomes, a reader gets a view inside the file or a SegmentError."""
-    made = make(SECTIONS)
+    made = own(SECTIONS)
     made.cells[word] = value
     try:
-        view = attach(folder, "w")
+        view = attach(directory, "w")
         for name, section in view.sections().items():
             for row in range(min(section.rows, 4)):
                 view.slots(name).read(row) if section.kind == lo.SLOTS else view.words(name, row)
     except SegmentError:
         pass
     made.close()
-    assert make(OTHER).header.epoch < 2**32
-    make.made[-1].close()
+    again = own(OTHER)
+    assert 0 < again.header.epoch <= 2**31
+    again.close()
 
 
 @pytest.mark.parametrize("keep", [0, 7, 4095, 4096, 4104])
-def test_truncated_files(keep: int, folder: Path, make) -> None:
+def test_truncated_files(keep: int, directory: Path, own) -> None:
     """A file cut short is refused by readers and made anew by its owner."""
-    made = make(SECTIONS)
+    made = own(SECTIONS)
     made.close()
-    del made
-    make.made.clear()
-    os.truncate(folder / "w", keep)
+    os.truncate(directory / "w", keep)
     with pytest.raises(SegmentError):
-        attach(folder, "w")
-    assert make(SECTIONS).header.ready
+        attach(directory, "w")
+    assert own(SECTIONS).header.ready
 
 
-def test_no_room(folder: Path, make, fork) -> None:
+def test_no_room(directory: Path, own, start) -> None:
     """A full memory file system is a sentence with the size needed, never a signal, and leaves nothing."""
-
-    def with_a_limit() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
-        with pytest.raises(SegmentError, match="it needs 4[0-9]* KiB. Free some space"):
-            make([lo.Section("big", lo.WORDS, 500, 1000)])
-
-    assert fork(with_a_limit).wait() == 0
-    assert sorted(path.name for path in folder.iterdir()) == ["w.lock"]
-    assert segments.lock_is_free(folder / "w")
-    assert make(SECTIONS).header.ready
+    child = start("own_within", 8192)
+    told, _ = child.communicate()
+    assert child.returncode == 0
+    assert "it needs" in told and "KiB. Free some space there" in told
+    assert sorted(path.name for path in directory.iterdir()) == ["w.lock"]
+    assert segments.lock_is_free(directory / "w")
+    assert own(SECTIONS).header.ready
 
 
-def test_other_machines_are_refused(folder: Path, make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_machines_are_refused(directory: Path, own, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where stores may become visible out of order, neither owner nor reader starts."""
-    make(SECTIONS)
+    own(SECTIONS)
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     with pytest.raises(SegmentError, match="this machine is aarch64"):
-        make(SECTIONS, "v")
+        own(SECTIONS, "v")
     with pytest.raises(SegmentError, match="x86-64"):
-        attach(folder, "w")
+        attach(directory, "w")
     monkeypatch.setattr(platform, "machine", lambda: "AMD64")
-    assert attach(folder, "w").header.ready
+    assert attach(directory, "w").header.ready
 
 
-def test_who_owns(fork) -> None:
-    """A process is known by pid and start time; one that ended has no start time."""
+def test_who_owns(ready) -> None:
+    """A process is known by pid and start time; one that ended has no start time, reaped or not."""
     owner = segments.this_owner(3)
     assert (owner.pid, owner.config_version, len(owner.boot_id)) == (os.getpid(), 3, 16)
     assert owner.pid_start == segments.pid_start(os.getpid()) != 0
-    child = fork(lambda: None)
+    child = ready("hold")
+    started = segments.pid_start(child.pid)
+    assert started is not None and owner.pid_start <= started
+    child.kill()
     while segments.pid_start(child.pid) is not None:
         os.sched_yield()
     child.wait()
@@ -426,9 +420,9 @@ def test_who_owns(fork) -> None:
     assert segments.boot_id() == segments.boot_id()
 
 
-def test_close_twice(make) -> None:
+def test_close_twice(own) -> None:
     """Letting go twice is letting go once; memory that is held stays readable."""
-    made = make(SECTIONS)
+    made = own(SECTIONS)
     words = made.words("kept")
     made.close()
     made.close(unlink=True)
@@ -436,9 +430,9 @@ def test_close_twice(make) -> None:
     assert list(words) == [0] * 4
 
 
-def test_sections_are_used_as_declared(make) -> None:
+def test_sections_are_used_as_declared(own) -> None:
     """Words of a SLOTS section, slots of a WORDS section and rows beyond the end are broken invariants."""
-    made = make(SECTIONS)
+    made = own(SECTIONS)
     for misuse in (lambda: made.words("rows"), lambda: made.slots("plain"), lambda: made.words("plain", 2)):
         with pytest.raises(AssertionError):
             misuse()

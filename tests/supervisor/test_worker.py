@@ -309,7 +309,7 @@ def test_commands_are_obeyed(config: Config) -> None:
 
         asking = run.send("start", worker="trader")
         yield from ordered(asking, ok=True)
-        assert asking.reply.text == "trader runs already"
+        assert asking.reply.text == "trader runs, or is on its way"
         for command, args, words in (
             ("kill", {"worker": "trader", "signal": "BANG"}, "unknown signal 'BANG'"),
             ("restart", {"worker": "feed-krakn"}, "no worker 'feed-krakn'; there are: feed-kalshi"),
