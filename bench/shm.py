@@ -28,6 +28,10 @@ PLAIN = lo.Section("plain", lo.WORDS, 1, WORDS)
 SECTIONS = [ROW, PLAIN, *feed_sections(1, DEPTH, 1)]
 SAMPLES = 20_000
 READS = 300_000
+PACED_READS = 100_000
+CONTROL_READS = 100_000
+PACE_SECONDS = 0.001  # between two rows of the paced writer: a busy venue
+ATTACHES = 500
 KILLS = 50
 
 
@@ -49,18 +53,20 @@ def one_run(directory: Path, seed: int) -> dict[str, float]:
     """Every figure once."""
     return {
         **costs(directory / "costs"),
+        **attaches(directory / "attach"),
         **flat_out(directory / "slots"),
+        **paced(directory / "paced"),
         **control(directory / "plain"),
         **kills(directory / "kills", Random(seed)),
     }
 
 
-def own(directory: Path) -> segments.Segment:
+def own(directory: Path, sections: list[lo.Section] = SECTIONS) -> segments.Segment:
     """Own the segment that is measured."""
     return segments.create(
         directory,
         "w",
-        SECTIONS,
+        sections,
         segments.this_owner(),
         monotonic_ns=time.monotonic_ns(),
         wall_ns=time.time_ns(),
@@ -101,14 +107,37 @@ def timed(call: Callable[[], object]) -> list[int]:
     return times
 
 
+def attaches(directory: Path) -> dict[str, float]:
+    """Microseconds of attaching to a feed's segment of 64 markets and making a reader of its books."""
+    segment = own(directory, feed_sections(64, DEPTH, 1))
+    times = []
+    for _ in range(ATTACHES):
+        before = time.perf_counter_ns()
+        BookReader(segments.attach(directory, "w"))
+        times.append((time.perf_counter_ns() - before) / 1e3)
+    segment.close()
+    return {"attach_us_p50": median(times)}
+
+
 def flat_out(directory: Path) -> dict[str, float]:
     """A writer flat out in another process; READS accepted reads, each checked to be whole."""
-    pid, view = start(directory, write_rows)
+    figures = reads(directory, write_rows, READS)
+    return {"reads_accepted": READS, **figures}
+
+
+def paced(directory: Path) -> dict[str, float]:
+    """The same with a writer of about 1,000 rows a second, as a venue at a busy hour."""
+    return {f"paced_{name}": value for name, value in reads(directory, write_paced, PACED_READS).items()}
+
+
+def reads(directory: Path, work: Callable[[Path], None], count: int) -> dict[str, float]:
+    """`count` accepted reads, each checked to be whole, while another process does `work`."""
+    pid, view = start(directory, work)
     reader = view.slots("row")
     accepted = torn = changes = last = 0
     before = time.perf_counter()
     first = reader.number(0)
-    while accepted < READS:
+    while accepted < count:
         found = reader.read(0)
         if found is None:
             continue
@@ -121,7 +150,6 @@ def flat_out(directory: Path) -> dict[str, float]:
     writes = reader.number(0) - first
     end(pid)
     return {
-        "reads_accepted": accepted,
         "reads_torn": torn,
         "reads_retried": reader.retries,
         "reads_given_up": reader.give_ups,
@@ -136,11 +164,11 @@ def control(directory: Path) -> dict[str, float]:
     pid, view = start(directory, write_plain)
     words = view.words("plain")
     torn = 0
-    for _ in range(READS):
+    for _ in range(CONTROL_READS):
         payload = array("q", words.tobytes())
         torn += payload.count(payload[0]) != WORDS
     end(pid)
-    return {"control_torn_percent": 100 * torn / READS}
+    return {"control_torn_percent": 100 * torn / CONTROL_READS}
 
 
 def kills(directory: Path, random: Random) -> dict[str, float]:
@@ -170,6 +198,14 @@ def write_rows(directory: Path) -> None:
     while os.getppid() == parent:
         for _ in range(1000):
             writer.publish(0, array("q", [writer.number(0) + 1]) * WORDS)
+
+
+def write_paced(directory: Path) -> None:
+    """Publish such a row every PACE_SECONDS or a little later, until killed."""
+    writer = own(directory).slots("row")
+    while os.getppid() != 1:
+        writer.publish(0, array("q", [writer.number(0) + 1]) * WORDS)
+        time.sleep(PACE_SECONDS)
 
 
 def write_plain(directory: Path) -> None:

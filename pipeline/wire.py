@@ -146,7 +146,7 @@ class Sealer:
             raise WireError("forged")
         try:
             return msgspec.msgpack.decode(body, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise WireError("malformed") from error
 
     def _mac(self, body: bytes) -> bytes:

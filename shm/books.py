@@ -62,16 +62,17 @@ class ConnectionRow(NamedTuple):
     markets: int
 
 
+BOOK_DRAWING = "epoch incarnation connection state reason flags venue socket publish bids asks spare8 levels"
+CONNECTION_DRAWING = ",".join(ConnectionRow._fields)
+
+
 def feed_sections(markets: int, depth: int, connections: int) -> list[lo.Section]:
     """Sections of a feed's segment beside counters and errors; `depth` levels a side are published."""
     book_words = BOOK_HEAD_WORDS + 4 * depth
-    drawing = "epoch incarnation connection state reason flags venue socket publish bids asks spare8 levels"
     return [
-        lo.Section(
-            CONNECTIONS, lo.WORDS, connections, CONNECTION_WORDS, drawing=",".join(ConnectionRow._fields)
-        ),
+        lo.Section(CONNECTIONS, lo.WORDS, connections, CONNECTION_WORDS, drawing=CONNECTION_DRAWING),
         MARKET.section(MARKETS, markets),
-        lo.Section(BOOKS, lo.SLOTS, markets, book_words, drawing=drawing),
+        lo.Section(BOOKS, lo.SLOTS, markets, book_words, drawing=BOOK_DRAWING),
         lo.Section(SCREEN, lo.WORDS, SCREEN_COLUMNS, markets, drawing="bid,units,ask,units,state,number"),
     ]
 
@@ -183,6 +184,8 @@ class BookReader:
     """Anyone's side of a feed's books. Raises SegmentError for a segment that is not a feed's."""
 
     def __init__(self, view: View) -> None:
+        view.check(BOOKS, BOOK_DRAWING)
+        view.check(CONNECTIONS, CONNECTION_DRAWING)
         self._slots = view.slots(BOOKS, BOOK_HEAD_WORDS)
         self._view = view
         self.connection(0)  # refuses a segment without connections

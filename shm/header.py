@@ -92,6 +92,9 @@ class Header:
         return bytes(memoryview(self._cells[lo.H_BOOT_ID : lo.H_BOOT_ID + 2]).cast("B"))
 
 
+KIND_BITS = 8
+
+
 def write_directory(cells: memoryview[int], placed: dict[str, lo.Placed]) -> None:
     """List the sections in the header so that a reader needs no config."""
     cells[lo.H_SECTIONS] = len(placed)
@@ -99,7 +102,7 @@ def write_directory(cells: memoryview[int], placed: dict[str, lo.Placed]) -> Non
         at = lo.H_DIRECTORY + index * lo.DIRECTORY_ENTRY_WORDS
         row = [
             *lo.text_to_words(name, lo.SECTION_NAME_WORDS),
-            entry.section.kind,
+            entry.section.kind | entry.meaning << KIND_BITS,
             entry.section.rows,
             entry.section.words,
             entry.offset,
@@ -116,10 +119,11 @@ def read_directory(path: Path, cells: memoryview[int]) -> dict[str, lo.Placed]:
     for index in range(count):
         at = lo.H_DIRECTORY + index * lo.DIRECTORY_ENTRY_WORDS
         name = lo.words_to_text(cells[at : at + lo.SECTION_NAME_WORDS])
-        kind, rows, words, offset = cells[at + lo.SECTION_NAME_WORDS : at + lo.DIRECTORY_ENTRY_WORDS]
+        tagged, rows, words, offset = cells[at + lo.SECTION_NAME_WORDS : at + lo.DIRECTORY_ENTRY_WORDS]
+        kind, meaning = tagged & (1 << KIND_BITS) - 1, tagged >> KIND_BITS
         sane = kind in {lo.WORDS, lo.SLOTS} and rows > 0 and words > 0 and offset >= lo.HEADER_WORDS
         section = lo.Section(name, kind, rows, words)
         if not sane or offset + section.total_words > len(cells):
             raise SegmentError(f"{path} is damaged: section {name!r} does not lie inside it")
-        placed[name] = lo.Placed(section, offset)
+        placed[name] = lo.Placed(section, offset, meaning)
     return placed

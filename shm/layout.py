@@ -8,7 +8,7 @@ segment uses these; nothing here touches a file. All cells are 64-bit little-end
     | 0 magic          |  "PARALLAX"
     | 1 layout version |  LAYOUT_VERSION: a reader refuses any other
     | 2 layout hash    |  of every section's name, kind, rows and cells
-    | 3 kind           |  which noun wrote it
+    | 3 spare          |
     | 4 ready          |  1 when the rest may be believed; written last
     | 5 retired        |  1 when a new file has taken this one's name
     | 6 epoch          |  + 1 at each start of the owner
@@ -21,7 +21,7 @@ segment uses these; nothing here touches a file. All cells are 64-bit little-end
     | 15 sections      |  how many entries the directory has
     | 16..17 boot id   |
     | 24..31 name      |  worker name, 64 bytes of text
-    | 64.. directory   |  8 words a section: name (4), kind, rows, words a row, offset in words
+    | 64.. directory   |  8 words a section: name (4), kind and meaning << 8, rows, words a row, offset
     +------------------+
     word 512              sections, each starting on a cache line
 
@@ -43,7 +43,7 @@ WORD = 8
 LINE = 8  # words in a cache line
 HEADER_WORDS = 512
 
-H_MAGIC, H_VERSION, H_HASH, H_KIND, H_READY, H_RETIRED, H_EPOCH, H_PID, H_PID_START = range(9)
+H_MAGIC, H_VERSION, H_HASH, H_SPARE, H_READY, H_RETIRED, H_EPOCH, H_PID, H_PID_START = range(9)
 H_CONFIG_VERSION, H_HEARTBEAT_NS, H_BUSY_UNTIL_NS, H_STARTED_NS, H_STARTED_WALL_NS = range(9, 14)
 H_SLEEPING, H_SECTIONS, H_BOOT_ID = 14, 15, 16
 H_NAME, NAME_WORDS = 24, 8
@@ -99,10 +99,16 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A section and the word at which it begins."""
+    """A section, the word at which it begins, and what its cells mean, hashed (`meaning`)."""
 
     section: Section
     offset: int
+    meaning: int = 0
+
+
+def meaning(drawing: str) -> int:
+    """First 48 bits of a drawing's SHA-256: readers compare it, so that no cell is misread as another."""
+    return int.from_bytes(hashlib.sha256(drawing.encode()).digest()[:6], "little")
 
 
 def place(sections: Iterable[Section]) -> tuple[dict[str, Placed], int]:
@@ -113,7 +119,7 @@ def place(sections: Iterable[Section]) -> tuple[dict[str, Placed], int]:
         assert len(section.name.encode()) <= SECTION_NAME_WORDS * WORD, section.name
         assert section.name not in placed, section.name
         assert section.rows > 0 and section.words > 0, section.name
-        placed[section.name] = Placed(section, offset)
+        placed[section.name] = Placed(section, offset, meaning(section.drawing))
         offset += section.total_words
     assert len(placed) <= MAX_SECTIONS
     return placed, offset

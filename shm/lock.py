@@ -20,7 +20,7 @@ LOCK_TRIES = 20
 class Sleep(Protocol):
     """How a segment waits for its lock: the caller's clock."""
 
-    def __call__(self, seconds: float) -> None:
+    def __call__(self, seconds: float, /) -> None:
         """Wait."""
         ...
 

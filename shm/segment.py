@@ -15,6 +15,7 @@ import stat
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from shm import layout as lo
@@ -54,6 +55,7 @@ def check_machine() -> None:
         )
 
 
+@cache
 def boot_id() -> bytes:
     """16 bytes that change at each boot; zeros where the system does not say."""
     try:
@@ -168,6 +170,15 @@ class View:
                 f"{self.path} has no section {name!r} of this kind: run both sides from the same checkout"
             )
         return placed
+
+    def check(self, name: str, drawing: str) -> None:
+        """Raise SegmentError unless the section is there and its cells mean what `drawing` says."""
+        placed = self._placed.get(name)
+        if placed is None or placed.meaning != lo.meaning(drawing):
+            raise SegmentError(
+                f"{self.path} has no section {name!r} as this program draws it: "
+                "run both sides from the same checkout"
+            )
 
     def outdated(self) -> bool:
         """Whether to attach again: the file was replaced or removed, or its owner started anew."""
@@ -380,4 +391,6 @@ def attach(directory: Path, name: str) -> View:
     # so a view of the new epoch never shows rows of the old one.
     if not view.header.ready:
         raise SegmentError(f"{path} is still being set up")
+    if view.header.boot_id != boot_id():
+        raise SegmentError(f"{path} is from before the last boot: its times mean nothing now")
     return view

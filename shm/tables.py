@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from shm import layout as lo
 from shm.records import ERROR, ErrorRow
-from shm.segment import Segment, SegmentError, View
+from shm.segment import Segment, View
 
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
@@ -46,13 +46,8 @@ class TableReader(Generic[RowT]):
     """Reads records from the rows of one SLOTS section."""
 
     def __init__(self, view: View, name: str, record: lo.Record[RowT]) -> None:
-        section = view.sections().get(name)
-        if section is None or section.words != record.words:
-            raise SegmentError(
-                f"{view.path} has no table {name!r} of {record.words} cells a row: "
-                "run both sides from the same checkout"
-            )
-        self._slots = view.slots(name)
+        view.check(name, record.drawing)
+        self._slots = view.slots(name, record.words)
         self._record = record
 
     def __len__(self) -> int:

@@ -3,7 +3,7 @@
 from decimal import Decimal, Inexact
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.model import (
@@ -28,6 +28,7 @@ UNITS = st.integers(-INT64_MAX, INT64_MAX)
 DECIMALS = st.integers(0, 18)
 
 
+@settings(deadline=None)
 @given(UNITS, DECIMALS)
 def test_text_and_units_are_inverse(units: int, decimals: int) -> None:
     """Units written as text are read back the same, and mean the same as the exact Decimal."""
@@ -37,6 +38,7 @@ def test_text_and_units_are_inverse(units: int, decimals: int) -> None:
     assert "e" not in text.lower() and not (("." in text) and text.endswith(("0", ".")))
 
 
+@settings(deadline=None)
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=8, min_value=-(10**10), max_value=10**10))
 def test_units_are_decimals_units(number: Decimal) -> None:
     """Reading agrees with Decimal, in plain and in exponent form."""
@@ -45,6 +47,7 @@ def test_units_are_decimals_units(number: Decimal) -> None:
     assert to_units(f"{number:e}", 8) == wanted
 
 
+@settings(deadline=None)
 @given(st.text("0123456789+-.eE_ \u0661xinfa", max_size=12), st.integers(0, 8))
 def test_reading_is_right_or_refuses(text: str, decimals: int) -> None:
     """Any text gives exactly what Decimal makes of it, or ValueError."""
@@ -168,6 +171,7 @@ def test_the_worst_sign_wins() -> None:
         assert state(stored, retired=True) == BookState.DEAD
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from([0, 1, 2, 3]),
     st.booleans(),

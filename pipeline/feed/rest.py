@@ -24,10 +24,15 @@ from pipeline.venues.parsing import text_of
 from pipeline.venues.polymarket import markets as polymarket
 
 TIMEOUT_SECONDS = 5.0
+# A timeout bounds the wait for the next byte; this bounds a body that never ends.
+BODY_SECONDS = 20.0
 MAX_BODY_BYTES = 4 * 2**20
 MAX_WAITING = 10_000
 RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 30.0
 MAX_RETRY_AFTER_SECONDS = 300.0
+TURN_SECONDS = 0.02
+# Statuses that are about what was asked for, not about how the venue is.
+REFUSALS = frozenset({400, 404, 410, 414, 422})
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 Parse = Callable[[bytes, Sequence[str], FeeSchedule | None], list[Market]]
@@ -48,11 +53,16 @@ class Failure:
 
 
 class RestError(Exception):
-    """A request failed; `wait` is how long the venue asked to be left alone, in seconds."""
+    """A request failed; `wait` is how long the venue asked to be left alone, in seconds.
 
-    def __init__(self, why: str, wait: float = 0.0) -> None:
+    `refused` is True where the venue is well and dislikes what was asked for, such as an unknown market:
+    then other requests may go on.
+    """
+
+    def __init__(self, why: str, wait: float = 0.0, *, refused: bool = False) -> None:
         super().__init__(why)
         self.wait = wait
+        self.refused = refused
 
 
 class MarketDirectory:
@@ -71,6 +81,9 @@ class MarketDirectory:
         self._clock = clock
         self._random = random
         self._wanted: dict[str, None] = {}
+        self._missing: dict[str, None] = {}
+        self._missing_at_ns = 0
+        self._rounds_missing = 0
         self._known: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -97,14 +110,6 @@ class MarketDirectory:
             for market in markets:
                 self._wanted.pop(market, None)
 
-    def _again(self, markets: Sequence[str]) -> None:
-        """Ask once more for those that are still followed."""
-        with self._lock:
-            again = [market for market in markets if market in self._known]
-            self._wanted.update(dict.fromkeys(again))
-        if again:
-            self._wake.set()
-
     def poll(self) -> list[Market | Failure]:
         """What has come since the last call; never waits."""
         found: list[Market | Failure] = []
@@ -124,80 +129,122 @@ class MarketDirectory:
         limits = httpx.Timeout(TIMEOUT_SECONDS)
         with httpx.Client(timeout=limits, follow_redirects=False, trust_env=False) as client:
             while not self._closed:
-                self._wake.wait()
+                self._wake.wait(TURN_SECONDS if self._missing else None)
                 self._wake.clear()
-                with self._lock:
-                    wanted, self._wanted = list(self._wanted), {}
+                wanted = self._take()
                 if wanted and not self._closed:
                     self._try(client, wanted)
 
+    def _take(self) -> list[str]:
+        """What to ask for now: what was requested, and when it is time what was missing."""
+        with self._lock:
+            wanted, self._wanted = self._wanted, {}
+            if self._missing and self._clock.monotonic_ns() >= self._missing_at_ns:
+                wanted.update(self._missing)
+                self._missing = {}
+            return [market for market in wanted if market in self._known]
+
     def _try(self, client: httpx.Client, wanted: list[str]) -> None:
+        found: dict[str, Market] = {}
+        error: RestError | None = None
         try:
-            markets = self.fetch(client, wanted)
-        except RestError as error:
+            self.fetch(client, wanted, found)
+        except RestError as fault:
+            error = fault
+            self._put(Failure(str(fault)))
+        for market in found.values():
+            self._put(market)
+        missing = [market for market in wanted if market not in found]
+        if error is not None and not error.refused:
             self._failures += 1
-            self._put(Failure(str(error)))
-            self._pause(error.wait)
-            self._again(wanted)
+            self._pause(max(error.wait, self._jitter(self._failures)))
+            with self._lock:
+                self._wanted.update(dict.fromkeys(missing))
+            self._wake.set()
             return
         self._failures = 0
-        for market in markets:
-            self._put(market)
-        missing = set(wanted).difference(market.market for market in markets)
-        if missing:
-            # A new market may be listed here minutes after it was announced elsewhere.
-            self._failures += 1
+        if error is None and missing:
             self._put(Failure(f"the venue does not list {', '.join(sorted(missing)[:3])}"))
-            self._pause(0.0)
-            self._again(sorted(missing))
+        self._ask_later(missing)
 
-    def fetch(self, client: httpx.Client, wanted: Sequence[str]) -> list[Market]:
-        """Ask for `wanted` now, waiting for the answers. Raises RestError."""
+    def _ask_later(self, missing: Sequence[str]) -> None:
+        """Put off what the venue does not have: it may be listed here minutes after it was announced.
+
+        Nobody waits for it: other requests go out meanwhile.
+        """
+        if missing:
+            self._rounds_missing += 1
+            wait_ns = round(self._jitter(self._rounds_missing) * 1e9)
+            self._missing_at_ns = self._clock.monotonic_ns() + wait_ns
+            self._missing.update(dict.fromkeys(missing))
+        elif not self._missing:
+            self._rounds_missing = 0
+
+    def fetch(self, client: httpx.Client, wanted: Sequence[str], found: dict[str, Market]) -> None:
+        """Ask for `wanted` now, waiting for the answers, which go into `found`. Raises RestError.
+
+        A venue that refuses a list because of one name in it is asked for each half of the list.
+        """
         paths, parse = SOURCES[self._venue]
-        found: dict[str, Market] = {}
+        refused: RestError | None = None
         for path in paths(wanted):
-            for market in self._read(client, path, lambda body: parse(body, wanted, None)):
-                found[market.market] = market
-        markets = list(found.values())
-        if self._venue == "kalshi":
-            for path in kalshi.fee_paths(markets):
-                markets = self._read(client, path, lambda body: kalshi.parse_fees(body, markets))  # noqa: B023
-        return markets
+            try:
+                read = self._read(client, path, lambda body: parse(body, wanted, None))
+                found.update((market.market, market) for market in self._priced(client, read))
+            except RestError as error:
+                if not error.refused:
+                    raise
+                refused = error
+        if refused is None:
+            return
+        if len(wanted) > 1 and found.keys().isdisjoint(wanted):
+            middle = len(wanted) // 2
+            self.fetch_halves(client, (wanted[:middle], wanted[middle:]), found)
+        raise refused
 
     def _read(
         self, client: httpx.Client, path: str, parse: Callable[[bytes], list[Market]]
     ) -> list[Market]:
         """One request, its body read up to MAX_BODY_BYTES and parsed."""
+        body = bytearray()
+        deadline_ns = self._clock.monotonic_ns() + round(BODY_SECONDS * 1e9)
         try:
             with client.stream("GET", self._base + path) as response:
-                body = bytearray()
                 for part in response.iter_bytes():
                     body += part
                     if len(body) > MAX_BODY_BYTES:
                         raise RestError(f"the answer to {path[:60]} is over {MAX_BODY_BYTES} bytes")
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+                    if self._closed or self._clock.monotonic_ns() > deadline_ns:
+                        raise RestError(f"the answer to {path[:60]} took over {BODY_SECONDS:g} s")
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
             raise RestError(f"{type(error).__name__} {text_of(error)}".strip()) from error
-        if response.status_code != httpx.codes.OK:
+        status = response.status_code
+        if status != httpx.codes.OK:
             wait = retry_after(response.headers.get("retry-after", ""))
-            raise RestError(f"{path[:60]} was answered with {response.status_code}", wait)
+            why = f"{path[:60]} was answered with {status}"
+            raise RestError(why, wait, refused=status in REFUSALS)
         try:
             return parse(bytes(body))
         except ValueError as error:
-            raise RestError(text_of(error)) from error
+            raise RestError(text_of(error), refused=True) from error
 
     def _put(self, found: Market | Failure) -> None:
         try:
             self._found.put_nowait(found)
         except Full:
-            # Nobody polls: the newest is dropped, and is asked for again with the next round.
+            # Nobody polls: the newest is dropped. Who polls again also asks again (worker, METADATA_NS).
             return
 
-    def _pause(self, wait: float) -> None:
-        """Full jitter below a bound that doubles, and never before the venue allows it."""
-        bound = min(RETRY_SECONDS * 2 ** min(self._failures - 1, 10), MAX_RETRY_SECONDS)
-        deadline = self._clock.monotonic_ns() + round(max(wait, self._random.uniform(0, bound)) * 1e9)
+    def _jitter(self, failures: int) -> float:
+        """Seconds to wait after so many failures in a row: full jitter below a bound that doubles."""
+        bound = min(RETRY_SECONDS * 2 ** min(failures - 1, 10), MAX_RETRY_SECONDS)
+        return self._random.uniform(0, bound)
+
+    def _pause(self, seconds: float) -> None:
+        """Ask nothing for so long, unless closed."""
+        deadline = self._clock.monotonic_ns() + round(seconds * 1e9)
         while not self._closed and self._clock.monotonic_ns() < deadline:
-            self._clock.sleep(0.02)
+            self._clock.sleep(TURN_SECONDS)
 
 
 def retry_after(text: str) -> float:

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 SALT_BYTES = 32
+MIN_KEY_BITS = 2048
 
 
 class KeyFileError(Exception):
@@ -32,20 +33,27 @@ class KalshiSigner:
             raise KeyFileError("the key is not an unencrypted private key in PEM form") from error
         if not isinstance(key, rsa.RSAPrivateKey):
             raise KeyFileError("the key is not an RSA key")
+        if key.key_size < MIN_KEY_BITS:
+            raise KeyFileError(f"the RSA key has {key.key_size} bits, fewer than {MIN_KEY_BITS}")
         self._key_id = key_id
         self._key = key
 
     @classmethod
     def from_file(cls, key_id: str, path: Path) -> KalshiSigner:
-        """Load the key from a file that only its owner may read."""
+        """Load the key from a file that only its owner may read. Raises KeyFileError."""
         try:
             mode = path.stat().st_mode
+            if not stat.S_ISREG(mode):
+                raise KeyFileError(f"{path} is not a file")
+            if stat.S_IMODE(mode) & 0o077:
+                raise KeyFileError(f"{path} is open to others: chmod 600 {path}")
             pem = path.read_bytes()
         except OSError as error:
             raise KeyFileError(f"{path} cannot be read: {error.strerror}") from error
-        if stat.S_IMODE(mode) & 0o077:
-            raise KeyFileError(f"{path} can be read by others: chmod 600 {path}")
-        return cls(key_id, pem)
+        try:
+            return cls(key_id, pem)
+        except KeyFileError as error:
+            raise KeyFileError(f"{path}: {error}") from error
 
     def headers(self, method: str, path: str, timestamp_ms: int) -> dict[str, str]:
         """The three headers of a request; `path` begins with /trade-api and has no query."""

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 from shm import layout as lo
 from shm import segment as segments
@@ -156,7 +157,7 @@ class Mortal:
     def __getitem__(self, at: int) -> int:
         return self._cells[at]
 
-    def __setitem__(self, at: int | slice, value: int | memoryview[int]) -> None:
+    def __setitem__(self, at: Any, value: Any) -> None:
         if self._stores == 0:
             if self._half:
                 assert isinstance(at, slice)

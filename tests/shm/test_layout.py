@@ -1,16 +1,20 @@
 """The drawing of a segment: every offset follows from it, and rows survive packing."""
 
 import string
+from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shm import layout as lo
 from shm import records
 from shm.books import BOOK_HEAD_WORDS, CONNECTION_WORDS, ConnectionRow, feed_sections
 from shm.layout import Record
+from shm.segment import Segment, SegmentError, attach
+from shm.tables import TableReader
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
 ALL_RECORDS = {name: value for name, value in vars(records).items() if isinstance(value, Record)}
@@ -19,7 +23,7 @@ ALL_RECORDS = {name: value for name, value in vars(records).items() if isinstanc
 def test_header_words_do_not_overlap() -> None:
     """The named words, the name and the directory lie apart, inside one page."""
     single = [
-        lo.H_MAGIC, lo.H_VERSION, lo.H_HASH, lo.H_KIND, lo.H_READY, lo.H_RETIRED, lo.H_EPOCH, lo.H_PID,
+        lo.H_MAGIC, lo.H_VERSION, lo.H_HASH, lo.H_SPARE, lo.H_READY, lo.H_RETIRED, lo.H_EPOCH, lo.H_PID,
         lo.H_PID_START, lo.H_CONFIG_VERSION, lo.H_HEARTBEAT_NS, lo.H_BUSY_UNTIL_NS, lo.H_STARTED_NS,
         lo.H_STARTED_WALL_NS, lo.H_SLEEPING, lo.H_SECTIONS,
     ]  # fmt: skip
@@ -51,6 +55,7 @@ def test_the_drawing_shows_the_offsets() -> None:
     assert f"word {lo.HEADER_WORDS}" in drawing
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.sampled_from([lo.WORDS, lo.SLOTS]), st.integers(1, 9), st.integers(1, 40)),
@@ -71,6 +76,7 @@ def test_sections_lie_side_by_side(shapes: list[tuple[int, int, int]]) -> None:
     assert words == end
 
 
+@settings(deadline=None)
 @given(st.integers(1, 300))
 def test_slots_of_a_row_do_not_touch(words: int) -> None:
     """A slot holds both stamps and the payload, and no two slots share a cache line."""
@@ -122,6 +128,7 @@ def test_impossible_drawings_are_refused(sections: list[lo.Section]) -> None:
         lo.place(sections)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=40), st.integers(1, 6))
 def test_text_is_cut_at_a_character(text: str, words: int) -> None:
     """Packed text comes back up to its first NUL, cut to whole characters that fit."""
@@ -134,6 +141,7 @@ def test_text_is_cut_at_a_character(text: str, words: int) -> None:
     assert not missing or len((got + missing).encode()) > words * lo.WORD
 
 
+@settings(deadline=None)
 @given(st.lists(INT64, max_size=5))
 def test_foreign_words_are_text_all_the_same(words: list[int]) -> None:
     """Whatever words lie there, text can be made of them."""
@@ -165,6 +173,7 @@ def rows_of(record: Record) -> st.SearchStrategy:
 def test_records_come_back(record: Record) -> None:
     """Every record of ours comes back as it was packed, in the words that it declares."""
 
+    @settings(deadline=None)
     @given(rows_of(record))
     def check(row: tuple) -> None:
         packed = record.pack(row)
@@ -201,3 +210,21 @@ def test_a_record_is_its_annotations() -> None:
 
     drawn = [lo.layout_hash([r.section("t", 1)]) for r in (record, Record(Renamed))]
     assert drawn[0] != drawn[1]
+
+
+def test_a_reader_refuses_cells_of_another_meaning(own: Callable[..., Segment], directory: Path) -> None:
+    """Two programs whose rows have equal length but other fields do not misread each other."""
+
+    class Ours(NamedTuple):
+        price: int
+        size: int
+
+    class Theirs(NamedTuple):
+        size: int
+        price: int
+
+    own([lo.Record(Theirs).section("rows", 2)])
+    view = attach(directory, "w")
+    TableReader(view, "rows", lo.Record(Theirs))
+    with pytest.raises(SegmentError, match="same checkout"):
+        TableReader(view, "rows", lo.Record(Ours))

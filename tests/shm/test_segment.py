@@ -16,14 +16,15 @@ from hypothesis import strategies as st
 
 from shm import layout as lo
 from shm import segment as segments
-from shm.segment import Owner, SegmentBusyError, SegmentError, attach
+from shm.segment import Owner, SegmentBusyError, SegmentError, attach, boot_id
 
 ROWS = lo.Section("rows", lo.SLOTS, 2, 3)
 KEPT = lo.Section("kept", lo.WORDS, 1, 4, kept=True)
 PLAIN = lo.Section("plain", lo.WORDS, 2, 4)
 SECTIONS = [ROWS, KEPT, PLAIN]
 OTHER = [lo.Section("rows", lo.SLOTS, 3, 3), KEPT]
-BOOT = bytes(range(16))
+BOOT = boot_id()
+EARLIER = bytes(range(16))
 
 
 def three(value: int) -> array:
@@ -123,9 +124,16 @@ def test_another_boot_takes_the_name(directory: Path, own) -> None:
     first.words("kept")[0] = 1
     view = attach(directory, "w")
     first.close()
-    second = own(SECTIONS, owner=Owner(1, 1, bytes(16)))
+    second = own(SECTIONS, owner=Owner(1, 1, EARLIER))
     assert (second.header.epoch, second.words("kept")[0]) == (2, 0)
     assert view.outdated()
+
+
+def test_another_boots_file_is_not_read(directory: Path, own) -> None:
+    """A file from before the last boot is refused: it would look alive by a clock that began anew."""
+    own(SECTIONS, owner=Owner(1, 1, EARLIER))
+    with pytest.raises(SegmentError, match="last boot"):
+        attach(directory, "w")
 
 
 def test_a_removed_file_is_outdated(directory: Path, own) -> None:

@@ -83,10 +83,11 @@ class KalshiCodec:
         held = self._commands.awaited()
         for _, state in self._books():
             held.update(state.markets)
-        fresh = [market for market in dict.fromkeys(markets) if market not in held]
+        asked = dict.fromkeys(markets)
+        wanted.update(asked)
+        fresh = [market for market in asked if market not in held]
         if not fresh:
             return []
-        wanted.update(dict.fromkeys(fresh))
         sid = next((number for number, _ in self._books()), None)
         if sid is None:
             frames = self._commands.subscribe(fresh)
@@ -192,6 +193,7 @@ class KalshiCodec:
             # Only something with an object in it can have been a book change.
             return [Bad(text_of(error), lost=b"{" in frame)]
         kind = envelope.type
+        events: list[Event] = []
         try:
             if kind in {"orderbook_delta", "orderbook_snapshot"}:
                 return self._broken(envelope, error)
@@ -207,7 +209,7 @@ class KalshiCodec:
                     return events + self._error(envelope)
                 return events + self._ended(envelope)
         except UNREADABLE as fault:
-            return [Bad(f"{kind}: {text_of(fault)}")]
+            return [*events, Bad(f"{kind}: {text_of(fault)}")]
         if envelope.sid is not None and envelope.sid in dict(self._books()):
             return self._broken(envelope, error)
         return [Ignored(text_of(kind))] if kind else [Bad("a message without a type")]
@@ -216,14 +218,14 @@ class KalshiCodec:
         """A book message that cannot be read: its market is unknown, or else its subscription's."""
         events: list[Event] = []
         state = self._sids.get(envelope.sid) if envelope.sid is not None else None
+        lost = True
         try:
             market = decode_ticker(envelope.msg).market_ticker
         except UNREADABLE:
             names = state.names() if state is not None else ()
         else:
             names = (market,)
-            if self._wanted is not None and market not in self._wanted:
-                return [Bad(text_of(error))]
+            lost = self._wanted is None or market in self._wanted
         if state is not None and envelope.seq is not None:
             fault = state.message(envelope.seq)
             self.last_sequence = state.last
@@ -231,7 +233,7 @@ class KalshiCodec:
                 return [Ignored("duplicate", duplicate=True)]
             if fault:
                 events.append(Gap(state.names(), f"{fault} on subscription {envelope.sid}"))
-        return [*events, Bad(text_of(error), lost=True, markets=names)]
+        return [*events, Bad(text_of(error), lost=lost, markets=names)]
 
     def _count_reply(self, envelope: Envelope) -> list[Event]:
         """Count the number that a reply carries."""
@@ -263,8 +265,6 @@ class KalshiCodec:
     def _ok(self, envelope: Envelope) -> list[Event]:
         action, markets = self._commands.answered(envelope.id)
         state = self._sids.get(envelope.sid) if envelope.sid is not None else None
-        if state is not None and state.books and action in {"subscribe", "add_markets"}:
-            self._hold(state, markets)
         if action not in {"subscribe", "add_markets"}:
             return [Ignored(f"ok {action}".strip())]
         try:
@@ -272,9 +272,10 @@ class KalshiCodec:
         except UNREADABLE:
             listed = None
         refused = set(markets) - set(listed) if listed is not None else set()
-        events: list[Event] = [
-            Subscribed(tuple(market for market in markets if market not in refused), ok=True)
-        ]
+        taken = tuple(market for market in markets if market not in refused)
+        if state is not None and state.books:
+            self._hold(state, taken)
+        events: list[Event] = [Subscribed(taken, ok=True)]
         if refused:
             why = "not in the venue's list of markets"
             events.append(Subscribed(tuple(sorted(refused)), ok=False, why=why))

@@ -46,9 +46,12 @@ _STATUS = {
     "initialized": MarketStatus.PAUSED,
     "inactive": MarketStatus.PAUSED,
     "closed": MarketStatus.CLOSED,
+    # A determined result may still be disputed and amended: nothing is paid on it yet.
+    "determined": MarketStatus.CLOSED,
     "disputed": MarketStatus.CLOSED,
+    "amended": MarketStatus.CLOSED,
 }
-_DECIDED = {"determined", "amended", "finalized", "settled"}
+_PAID = {"finalized", "settled"}
 _RESULT = {"yes": MarketResult.YES, "no": MarketResult.NO, "scalar": MarketResult.VOID}
 
 
@@ -90,7 +93,7 @@ def smallest_step(ranges: Sequence[PriceRange], scale: Scale) -> int:
     """The finest step of a price grid in ticks, 0 when there is none; ValueError for nonsense."""
     steps = [to_units(each.step, scale.price_decimals) for each in ranges]
     if any(step <= 0 for step in steps):
-        raise ValueError("Kalshi sent a price step that is not above 0")
+        raise ValueError("a price step is not above 0")
     return min(steps, default=0)
 
 
@@ -111,12 +114,12 @@ def parse(body: bytes, wanted: Sequence[str], fee: FeeSchedule | None) -> list[M
 
     Without `fee` the markets have an unknown one until `parse_fees`.
     """
+    names = frozenset(wanted)
     try:
         listed = _decode_markets(body).markets
+        return [_market(each, fee or UNKNOWN_FEE) for each in listed if each.ticker in names]
     except UNREADABLE as error:
         raise ValueError(f"Kalshi's list of markets cannot be read: {text_of(error)}") from error
-    names = frozenset(wanted)
-    return [_market(each, fee or UNKNOWN_FEE) for each in listed if each.ticker in names]
 
 
 def _market(sent: _Market, fee: FeeSchedule) -> Market:
@@ -126,7 +129,7 @@ def _market(sent: _Market, fee: FeeSchedule) -> Market:
     lot = contract if sent.fractional_trading_enabled is False else 1
     result = _RESULT.get(sent.result or "", MarketResult.NONE)
     status = _STATUS.get(sent.status, MarketStatus.UNKNOWN)
-    if sent.status in _DECIDED:
+    if sent.status in _PAID:
         status = MarketStatus.SETTLED if result else MarketStatus.CLOSED
     else:
         result = MarketResult.NONE
@@ -158,9 +161,9 @@ def parse_fees(body: bytes, markets: Sequence[Market]) -> list[Market]:
     """
     try:
         series = _decode_series(body).series
+        fee = _fee(series)
     except UNREADABLE as error:
         raise ValueError(f"Kalshi's series cannot be read: {text_of(error)}") from error
-    fee = _fee(series)
     return [
         replace(each, fee=fee)
         if each.fee == UNKNOWN_FEE and series_of(each.market) == series.ticker
@@ -175,7 +178,7 @@ def _fee(series: _Series) -> FeeSchedule:
     if maker is None or multiplier is None:
         return UNKNOWN_FEE
     if not multiplier.is_finite() or not 0 <= multiplier <= 100:
-        raise ValueError(f"Kalshi's fee multiplier {multiplier} of {series.ticker} makes no sense")
+        raise ValueError(f"a fee multiplier of {multiplier} makes no sense")
     return FeeSchedule(
         FeeKind.KALSHI,
         rate_ppm=_ppm(_TAKER_PPM * multiplier),

@@ -111,9 +111,11 @@ def _fee(sent: _Pair) -> FeeSchedule:
 
 
 def _ppm(per_cent: Decimal) -> int:
-    ppm = per_cent * 10_000
-    if ppm != ppm.to_integral_value() or not 0 <= ppm < 1_000_000:
+    if not per_cent.is_finite() or not 0 <= per_cent < 100:
         raise ValueError(f"a fee of {per_cent} per cent makes no sense")
+    ppm = per_cent * 10_000
+    if ppm != ppm.to_integral_value():
+        raise ValueError(f"a fee of {per_cent} per cent is not one we can compute")
     return int(ppm)
 
 

@@ -30,6 +30,7 @@ TOKENS_PER_REQUEST = 20
 _LOT_UNITS = 10_000
 _MIN_COST_MICROS = 1_000_000
 _PPM = 1_000_000
+_EXPONENT_MAX = 4
 
 
 class _Schedule(msgspec.Struct, gc=False):
@@ -125,11 +126,13 @@ def _fee(sent: _Market) -> FeeSchedule:
     schedule = sent.fee_schedule
     if not sent.fees_enabled or schedule is None:
         return UNKNOWN_FEE
-    rate_ppm, exponent = schedule.rate * _PPM, schedule.exponent
+    rate, exponent = schedule.rate, schedule.exponent
+    finite = rate.is_finite() and exponent.is_finite()
+    if not finite or not 0 <= rate < 1 or not 0 <= exponent <= _EXPONENT_MAX:
+        raise ValueError(f"a fee rate {rate} with exponent {exponent} makes no sense")
+    rate_ppm = rate * _PPM
     if rate_ppm != rate_ppm.to_integral_value() or exponent != exponent.to_integral_value():
-        raise ValueError(f"a fee rate {schedule.rate} with exponent {exponent} is not one we can compute")
-    if not 0 <= rate_ppm < _PPM or not 0 <= exponent <= 4:
-        raise ValueError(f"a fee rate {schedule.rate} with exponent {exponent} makes no sense")
+        raise ValueError(f"a fee rate {rate} with exponent {exponent} is not one we can compute")
     return FeeSchedule(FeeKind.POLYMARKET, rate_ppm=int(rate_ppm), exponent=int(exponent))
 
 
