@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pipeline.look import Look
 from pipeline.model import StateLimits, book_state
-from shm.books import BookReader
+from shm.books import S_NUMBER, BookReader
 from shm.records import MarketRow
 from shm.segment import SegmentError, View, attach
 
@@ -28,6 +28,24 @@ class _FeedView:
         self._rows: dict[str, int] = {}
         self._markets: dict[int, tuple[int, MarketRow]] = {}
         self._searched_ns = 0
+        self._numbers = self.books.column(S_NUMBER)
+        self._seen = self._numbers.copy()
+        self._seen.fill(0)
+
+    def changed(self, now_ns: int) -> list[str]:
+        """Markets published since the last call: one vectorised comparison, whatever their number."""
+        numbers = self._numbers.copy()
+        rows = (numbers != self._seen).nonzero()[0].tolist()
+        self._seen = numbers
+        return [market for row in rows if (market := self._market_at(row, now_ns))]
+
+    def _market_at(self, row: int, now_ns: int) -> str:
+        """The market that lies in a row now, "" for a free one."""
+        known = self._markets.get(row)
+        if known is None or known[0] != self.books.directory.number(row):
+            self._search(now_ns)
+            known = self._markets.get(row)
+        return known[1].market if known else ""
 
     def find(self, market: str, now_ns: int) -> tuple[int, MarketRow] | None:
         """A market's row and metadata, or None when the feed does not have it."""
@@ -45,6 +63,7 @@ class _FeedView:
     def _search(self, now_ns: int) -> None:
         self._searched_ns = now_ns
         self._rows.clear()
+        self._markets.clear()
         directory = self.books.directory
         for row in range(len(directory)):
             number = directory.number(row)
@@ -81,11 +100,14 @@ class FeedBooks:
                     # A feed that is gone keeps its last view: its heartbeat says that it is DEAD.
                     continue
 
-    def number(self, venue: str, market: str, now_ns: int) -> int:
-        """How often the market's book was published, 0 if it is not there: a cheap sign of change."""
-        feed = self._feeds.get(venue)
-        found = feed.find(market, now_ns) if feed else None
-        return feed.books.number(found[0]) if feed and found else 0
+    def changed(self, now_ns: int) -> list[tuple[str, str]]:
+        """(venue, market) of every book that was published since the last call."""
+        return [
+            (venue, market)
+            for venue, feed in self._feeds.items()
+            if feed is not None
+            for market in feed.changed(now_ns)
+        ]
 
     def read(self, venue: str, market: str, now_ns: int) -> Look | None:
         """The market's book as it is now, or None if it is not there or kept changing."""

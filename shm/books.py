@@ -12,12 +12,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from shm import layout as lo
 from shm.records import MARKET, MarketRow
 from shm.segment import Segment, View
 from shm.tables import TableReader, TableWriter
+
+if TYPE_CHECKING:
+    from numpy import int64
+    from numpy.typing import NDArray
 
 BOOKS, MARKETS, SCREEN, CONNECTIONS = "books", "markets", "screen", "connections"
 (B_EPOCH, B_INCARNATION, B_CONNECTION, B_STATE, B_REASON, B_FLAGS) = range(6)
@@ -215,6 +219,17 @@ class BookReader:
         bids = _levels(cells, BOOK_HEAD_WORDS, cells[B_BIDS])
         asks = _levels(cells, asks_at, cells[B_ASKS])
         return BookRow._make((number, *cells[:B_BIDS], bids, asks))
+
+    def column(self, column: int) -> NDArray[int64]:
+        """A screen column (S_BID ...) as a read-only numpy view of the memory itself, a cell a row.
+
+        Each cell is whole, but cells of one row may be of different publications: the screen only says
+        where to look; what matters is read again from its row.
+        """
+        # Only readers of columns pay for numpy: a feed that is restarted should be back soon.
+        import numpy as np
+
+        return np.frombuffer(self._view.words(SCREEN, column), dtype=np.int64)
 
     def connection(self, index: int) -> ConnectionRow:
         """The connection row that a book names."""

@@ -13,7 +13,7 @@ from shm.layout import Record
 
 EventId = Annotated[str, 64]
 Title = Annotated[str, 96]
-Venue = Annotated[str, 16]
+Venue = Annotated[str, 32]
 MarketId = Annotated[str, 96]
 Short = Annotated[str, 16]
 
@@ -193,7 +193,7 @@ class DecisionRow(NamedTuple):
 class WorkerRow(NamedTuple):
     """Supervisor: one worker process. `exit_status` is its last exit code, or minus the signal."""
 
-    name: Short
+    name: Annotated[str, 48]
     pid: int
     pid_start: int
     state: int

@@ -91,15 +91,17 @@ def test_what_is_not_there_is_none(books: FeedBooks, clock: ManualClock) -> None
     for venue, market in (("kalshi", "Z"), ("kraken", "A"), ("nowhere", "A")):
         assert books.read(venue, market, now) is None
         assert books.market(venue, market, now) is None
-        assert books.number(venue, market, now) == 0
 
 
-def test_numbers_grow_with_every_publication(books: FeedBooks, feed: FakeFeed, clock: ManualClock) -> None:
-    """An equal number means an unchanged book, another one a new book."""
-    first = books.number("kalshi", "A", clock.monotonic_ns())
-    assert books.number("kalshi", "A", clock.monotonic_ns()) == first
+def test_a_publication_is_noticed_once(books: FeedBooks, feed: FakeFeed, clock: ManualClock) -> None:
+    """A book counts as changed once after each publication, even one of the same content."""
+    now = clock.monotonic_ns()
+    assert ("kalshi", "A") in books.changed(now)
+    assert books.changed(now) == []
     feed.put("A", bid=51)
-    assert books.number("kalshi", "A", clock.monotonic_ns()) > first
+    feed.put("A", bid=51)
+    assert books.changed(now) == [("kalshi", "A")]
+    assert books.changed(now) == []
 
 
 def test_a_book_dies_with_its_owners_heartbeat(books: FeedBooks, feed: FakeFeed, clock: ManualClock) -> None:

@@ -20,7 +20,7 @@ from pipeline.model import FeeSchedule, Market
 from pipeline.venues.coinbase import markets as coinbase
 from pipeline.venues.kalshi import markets as kalshi
 from pipeline.venues.kraken import markets as kraken
-from pipeline.venues.parsing import text_of
+from pipeline.venues.parsing import VenueTroubleError, text_of
 from pipeline.venues.polymarket import markets as polymarket
 
 TIMEOUT_SECONDS = 5.0
@@ -28,6 +28,8 @@ TIMEOUT_SECONDS = 5.0
 BODY_SECONDS = 20.0
 MAX_BODY_BYTES = 4 * 2**20
 MAX_WAITING = 10_000
+# How often in a round a list that the venue refuses is halved, to find the name it dislikes.
+MAX_SPLITS = 16
 RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 30.0
 MAX_RETRY_AFTER_SECONDS = 300.0
 TURN_SECONDS = 0.02
@@ -84,6 +86,7 @@ class MarketDirectory:
         self._missing: dict[str, None] = {}
         self._missing_at_ns = 0
         self._rounds_missing = 0
+        self._splits = MAX_SPLITS
         self._known: set[str] = set()
         self._lock = threading.Lock()
         self._wake = threading.Event()
@@ -147,6 +150,7 @@ class MarketDirectory:
     def _try(self, client: httpx.Client, wanted: list[str]) -> None:
         found: dict[str, Market] = {}
         error: RestError | None = None
+        self._splits = MAX_SPLITS
         try:
             self.fetch(client, wanted, found)
         except RestError as fault:
@@ -197,10 +201,31 @@ class MarketDirectory:
                 refused = error
         if refused is None:
             return
-        if len(wanted) > 1 and found.keys().isdisjoint(wanted):
+        if len(wanted) > 1 and self._splits > 0 and found.keys().isdisjoint(wanted):
+            self._splits -= 1
             middle = len(wanted) // 2
-            self.fetch_halves(client, (wanted[:middle], wanted[middle:]), found)
+            for half in (wanted[:middle], wanted[middle:]):
+                try:
+                    self.fetch(client, half, found)
+                except RestError as error:
+                    if not error.refused:
+                        raise
         raise refused
+
+    def _priced(self, client: httpx.Client, markets: list[Market]) -> list[Market]:
+        """`markets` with their fees, where a venue tells these apart from the markets.
+
+        A fee that the venue refuses to tell stays unknown: the market is watched and not traded.
+        """
+        for path in kalshi.fee_paths(markets) if self._venue == "kalshi" else ():
+            known = markets
+            try:
+                markets = self._read(client, path, lambda body: kalshi.parse_fees(body, known))  # noqa: B023
+            except RestError as error:
+                if not error.refused:
+                    raise
+                self._put(Failure(str(error)))
+        return markets
 
     def _read(
         self, client: httpx.Client, path: str, parse: Callable[[bytes], list[Market]]
@@ -225,6 +250,8 @@ class MarketDirectory:
             raise RestError(why, wait, refused=status in REFUSALS)
         try:
             return parse(bytes(body))
+        except VenueTroubleError as error:
+            raise RestError(text_of(error)) from error
         except ValueError as error:
             raise RestError(text_of(error), refused=True) from error
 

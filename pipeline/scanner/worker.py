@@ -46,12 +46,10 @@ AGE_NS = 100_000_000
 
 @dataclass(slots=True)
 class Lane:
-    """One direction of one event, its row, and the books it was last priced on."""
+    """One direction of one event, its row, and when it was last priced and offered."""
 
     direction: pairs.Direction
     row: int
-    buy_number: int = -1
-    sell_number: int = -1
     looked_ns: int = 0
     sent_ns: int = 0
     reason: Reason | None = None
@@ -74,6 +72,8 @@ class Scanner:
         self._sequence = 0
         self._retries = 0
         self._lanes: dict[tuple[str, int], Lane] = {}
+        self._lanes_of: dict[tuple[str, str], list[tuple[str, int]]] = {}
+        self._dirty: set[tuple[str, int]] = set()
         self._free = list(reversed(range(len(self._table))))
         self._limits = pairs.limits_of(config.risk)
         self._watch(config)
@@ -95,44 +95,39 @@ class Scanner:
         """Look at every lane whose books changed or that was not looked at for long; how many."""
         now = self._clock.monotonic_ns()
         self._books.refresh(now)
-        looked = 0
-        for lane in self._lanes.values():
-            if self._changed(lane, now) or now - lane.looked_ns > AGE_NS:
-                self._look(lane, now)
-                looked += 1
-        if looked:
-            self.worker.counters.add("evaluations", looked)
-        return looked
+        self._notice(now)
+        due = [
+            lane for key, lane in self._lanes.items() if key in self._dirty or now - lane.looked_ns > AGE_NS
+        ]
+        self._dirty.clear()
+        for lane in due:
+            self._look(lane, now)
+        if due:
+            self.worker.counters.add("evaluations", len(due))
+        return len(due)
+
+    def _notice(self, now: int) -> bool:
+        """Mark the lanes of every book that was published since the last time; whether there are any."""
+        for book in self._books.changed(now):
+            self._dirty.update(self._lanes_of.get(book, ()))
+        return bool(self._dirty)
 
     def _sleep(self) -> None:
         """Say that we sleep, look once more, then wait for the bell a few milliseconds at most."""
         segment = self.worker.segment
         segment.set_sleeping(True)
-        now = self._clock.monotonic_ns()
-        if not any(self._changed(lane, now) for lane in self._lanes.values()):
+        if not self._notice(self._clock.monotonic_ns()):
             self.worker.counters.add("wakes")
             if self._bell.wait(SLEEP_MS):
                 self.worker.counters.add("bells")
-            else:
-                now = self._clock.monotonic_ns()
-                missed = any(self._changed(lane, now) for lane in self._lanes.values())
-                self.worker.counters.add("missed_bells", int(missed))
+            elif self._notice(self._clock.monotonic_ns()):
+                self.worker.counters.add("missed_bells")
         segment.set_sleeping(False)
-
-    def _changed(self, lane: Lane, now: int) -> bool:
-        """Whether either book was published since the lane was priced."""
-        buy, sell = lane.direction.buy, lane.direction.sell
-        return (
-            self._books.number(buy.venue, buy.market, now) != lane.buy_number
-            or self._books.number(sell.venue, sell.market, now) != lane.sell_number
-        )
 
     def _look(self, lane: Lane, now: int) -> None:
         """Price one direction, publish its row, and offer it if every check passes."""
         priced = price(lane.direction, self._books, self._limits, now, self._clock.wall_ns())
         lane.looked_ns = now
-        lane.buy_number = priced.buy.book.number if priced.buy else 0
-        lane.sell_number = priced.sell.book.number if priced.sell else 0
         belief = self._confidence(priced, now)
         self._table.put(lane.row, event_row(priced, belief, self._clock.monotonic_ns()))
         reason = priced.verdict.reason
@@ -204,6 +199,10 @@ class Scanner:
             else:
                 self.worker.counters.add("no_room")
                 self.worker.report(f"no row for event {key[0]}: raise shm.max_events")
+        self._lanes_of.clear()
+        for key, lane in self._lanes.items():
+            for leg in (lane.direction.buy, lane.direction.sell):
+                self._lanes_of.setdefault((leg.venue, leg.market), []).append(key)
 
     def _on_config(self, _old: Config, new: Config) -> None:
         """Act on a new configuration: limits, events, venues."""

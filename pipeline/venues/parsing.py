@@ -28,6 +28,10 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHY_MAX = 160
 
 
+class VenueTroubleError(ValueError):
+    """An answer in which the venue says that it cannot answer now; nothing is wrong with the question."""
+
+
 def text_of(error: object) -> str:
     """Words of an error or of a venue, cut to a length that suits a log line."""
     return str(error)[:_WHY_MAX]

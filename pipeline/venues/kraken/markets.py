@@ -21,7 +21,7 @@ from pipeline.model import (
     Scale,
     to_units,
 )
-from pipeline.venues.parsing import UNREADABLE, text_of
+from pipeline.venues.parsing import UNREADABLE, VenueTroubleError, text_of
 
 _OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 _STATUS = {
@@ -72,14 +72,22 @@ def paths(markets: Sequence[str]) -> list[str]:
 
 
 def parse(body: bytes, wanted: Sequence[str], fee: FeeSchedule | None) -> list[Market]:
-    """The wanted pairs in an answer to `paths`; ValueError in one sentence for nonsense."""
+    """The wanted pairs in an answer to `paths`; ValueError in one sentence for nonsense.
+
+    Kraken says `EQuery:` where it does not know a pair of the list; other errors are a VenueTroubleError.
+    """
     try:
         answer = _decode(body)
+        words = text_of("; ".join(answer.error))
+        if answer.error and not words.startswith("EQuery:"):
+            raise VenueTroubleError(f"Kraken answered {words}")
         if answer.error:
-            raise ValueError("; ".join(answer.error))
+            raise ValueError(words)
         by_name = {rest_name(symbol): symbol for symbol in wanted}
         pairs = answer.result.values()
         return [_market(by_name[sent.wsname], sent, fee) for sent in pairs if sent.wsname in by_name]
+    except VenueTroubleError:
+        raise
     except UNREADABLE as error:
         raise ValueError(f"Kraken's asset pairs cannot be read: {text_of(error)}") from error
 
