@@ -110,9 +110,7 @@ class MemorySource:
         for name in self._attached.keys() - used:
             del self._attached[name]
 
-    def _follow_feeds(
-        self, workers: Iterable[WorkerRow], now_ns: int, *, certain: bool
-    ) -> list[FeedMemory]:
+    def _follow_feeds(self, workers: Iterable[WorkerRow], now_ns: int, *, certain: bool) -> list[FeedMemory]:
         """The feeds of this run, refreshed: those of the worker table, and any file there is.
 
         While the supervisor is alive (`certain`) its table alone says which feeds there are.

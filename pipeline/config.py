@@ -79,7 +79,7 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_edge_bp: int = 50
     min_profit_pct: str = "0.2"
     min_profit_usd: str = "0.02"
-    max_order_usd: str = "25"
+    max_order_usd: str = "10"
     max_event_usd: str = "50"
     max_exposure_usd: str = "400"
     daily_loss_usd: str = "50"

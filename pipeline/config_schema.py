@@ -121,7 +121,7 @@ class Risk(Model):
     min_edge_bp: int = _key(50, LIVE, "basis points of the cash used, after all fees", ge=0, le=10_000)
     min_profit_pct: Percent = _key("0.2", LIVE, "percent of the cash used, after all fees")
     min_profit_usd: Dollars = _key("0.02", LIVE, "dollars a trade must earn, after all fees")
-    max_order_usd: Dollars = _key("25", LIVE, "dollars a trade may use")
+    max_order_usd: Dollars = _key("10", LIVE, "dollars a trade may use")
     max_event_usd: Dollars = _key("50", LIVE, "dollars at stake in one event")
     max_exposure_usd: Dollars = _key("400", LIVE, "dollars at stake in all")
     daily_loss_usd: Dollars = _key("50", LIVE, "dollars lost since midnight UTC that stop trading")

@@ -91,9 +91,7 @@ def formula(schedule: FeeSchedule, size_decimals: int, decimals: int) -> FeeForm
     return _basis_points(schedule, decimals)
 
 
-def _kalshi_trade_fee(
-    rate: int, size_decimals: int, decimals: int, one: int
-) -> Callable[[int, int], int]:
+def _kalshi_trade_fee(rate: int, size_decimals: int, decimals: int, one: int) -> Callable[[int, int], int]:
     """Kalshi's step 1: rate * C * P * (1 - P), rounded up to $0.0001."""
     divisor: int = 10 ** (size_decimals + 2) * one * one
     tick: int = 10 ** (decimals - 4)
@@ -176,9 +174,7 @@ def _unit_price(schedule: FeeSchedule, price_ticks: int, size_units: int, scale:
     return int(price_ticks * 10 ** (decimals - scale.price_decimals - scale.size_decimals))
 
 
-def taker_fee(
-    schedule: FeeSchedule, price_ticks: int, size_units: int, scale: Scale
-) -> Decimal:
+def taker_fee(schedule: FeeSchedule, price_ticks: int, size_units: int, scale: Scale) -> Decimal:
     """Fee of one taker fill in dollars. `price_ticks` is what the buyer pays: 1 - book price for
     NO.
 
@@ -190,9 +186,7 @@ def taker_fee(
     return to_decimal(ready.fee(price, size_units), decimals)
 
 
-def order_fee(
-    schedule: FeeSchedule, fills: Sequence[tuple[int, int]], scale: Scale
-) -> Decimal:
+def order_fee(schedule: FeeSchedule, fills: Sequence[tuple[int, int]], scale: Scale) -> Decimal:
     """Fee in dollars of one order filled by `fills` (price ticks, size units) in that order.
 
     Kalshi adds what its rounding took to an accumulator per order; when that exceeds $0.01, whole
@@ -232,9 +226,7 @@ def fee_high(schedule: FeeSchedule, fills: Sequence[tuple[int, int]], scale: Sca
     return total
 
 
-def schedule_from_config(
-    venue: str, config: FeeConfig | None, published: FeeSchedule
-) -> FeeSchedule:
+def schedule_from_config(venue: str, config: FeeConfig | None, published: FeeSchedule) -> FeeSchedule:
     """The schedule to use: what `[fees.VENUE]` sets wins over what the venue publishes.
 
     Where nothing is published, the config has to state the rate itself (Kalshi `taker_coefficient`

@@ -170,18 +170,14 @@ def order_legs(
     )
 
 
-def _contract(
-    leg: EventLeg, *, yes: bool, limit_ticks: int, edge: Edge, scale: Scale
-) -> OrderLeg:
+def _contract(leg: EventLeg, *, yes: bool, limit_ticks: int, edge: Edge, scale: Scale) -> OrderLeg:
     """Buy the event's YES or NO on a market; `limit_ticks` is a price of the event's YES."""
     if is_inverse(leg):
         yes, limit_ticks = not yes, 10**scale.price_decimals - limit_ticks
     return _order(leg, "yes" if yes else "no", "buy", limit_ticks, edge, scale)
 
 
-def _order(
-    leg: EventLeg, outcome: str, action: str, limit_ticks: int, edge: Edge, scale: Scale
-) -> OrderLeg:
+def _order(leg: EventLeg, outcome: str, action: str, limit_ticks: int, edge: Edge, scale: Scale) -> OrderLeg:
     """An order for the edge's size on the market's own scale."""
     units, rest = divmod(edge.size_units, 10 ** (edge.size_decimals - scale.size_decimals))
     assert rest == 0, f"{edge.size_units} is off the size scale of {leg.venue} {leg.market}"

@@ -553,12 +553,10 @@ GOOD_TREE = {
     "pipeline/model.py": '"""The nouns that everybody shares."""\nfrom enum import IntEnum\n',
     "pipeline/clock.py": '"""The only door to time."""\nimport time\n\n\nNOW = time.time_ns\n',
     "pipeline/tape.py": (
-        '"""Tapes: what a venue really sent."""\nimport gzip\n\n'
-        "from pipeline.model import IntEnum\n"
+        '"""Tapes: what a venue really sent."""\nimport gzip\n\nfrom pipeline.model import IntEnum\n'
     ),
     "pipeline/scanner/worker.py": (
-        '"""The scanner\'s loop, one screen."""\nimport os\n\n'
-        "from pipeline.scanner.pairs import pair\n"
+        '"""The scanner\'s loop, one screen."""\nimport os\n\nfrom pipeline.scanner.pairs import pair\n'
     ),
     "pipeline/scanner/pairs.py": (
         '"""Pairs: which books are one event."""\nimport bisect\nfrom random import Random\n'
@@ -566,9 +564,7 @@ GOOD_TREE = {
         'def pair(random: Random) -> int:\n    """Draw a number."""\n'
         "    return int(random.random())\n"
     ),
-    "pipeline/lab/market.py": (
-        '"""The simulated market, seeded."""\nfrom pipeline.scanner import pairs\n'
-    ),
+    "pipeline/lab/market.py": ('"""The simulated market, seeded."""\nfrom pipeline.scanner import pairs\n'),
     "pipeline/cli/main.py": (
         '"""The command line, found by run.py."""\n'
         "import dashboard.app\nfrom pipeline import tape\nfrom pipeline.lab import market\n\n\n"

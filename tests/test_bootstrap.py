@@ -79,9 +79,7 @@ def ready_venv(root: Path, locks: tuple[str, ...] = (BASE_LOCK,)) -> Venv:
     return venv
 
 
-def start(
-    root: Path, *words: str, cwd: Path | None = None, **env: str
-) -> tuple[int, list[str], str]:
+def start(root: Path, *words: str, cwd: Path | None = None, **env: str) -> tuple[int, list[str], str]:
     """Run a checkout's run.py; its exit code, the lines it printed, and its stderr."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PARALLAX_")}
     done = subprocess.run(

@@ -165,9 +165,7 @@ def _block(leg: LegView, kind: str, stale_ns: int) -> Line:
     ]
 
 
-def _priced(
-    level: Level | None, leg: LegView, kind: str, cells: int, role: str, *, ask: bool
-) -> Line:
+def _priced(level: Level | None, leg: LegView, kind: str, cells: int, role: str, *, ask: bool) -> Line:
     """A price, its size and the sign between them; dashes where that side is empty."""
     wide = cells - SIZE - 1
     if level is None:

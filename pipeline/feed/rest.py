@@ -227,9 +227,7 @@ class MarketDirectory:
                 self._put(Failure(str(error)))
         return markets
 
-    def _read(
-        self, client: httpx.Client, path: str, parse: Callable[[bytes], list[Market]]
-    ) -> list[Market]:
+    def _read(self, client: httpx.Client, path: str, parse: Callable[[bytes], list[Market]]) -> list[Market]:
         """One request, its body read up to MAX_BODY_BYTES and parsed."""
         body = bytearray()
         deadline_ns = self._clock.monotonic_ns() + round(BODY_SECONDS * 1e9)

@@ -74,9 +74,7 @@ class StepTime:
 class Bursts:
     """The two-state process of real feeds: long quiet spells, short bursts. Rates a second."""
 
-    def __init__(
-        self, rng: random.Random, quiet: tuple[float, float], burst: tuple[float, float]
-    ) -> None:
+    def __init__(self, rng: random.Random, quiet: tuple[float, float], burst: tuple[float, float]) -> None:
         """Ranges of the rate in each state; a new rate is drawn at every change of state."""
         self._rng = rng
         self._quiet, self._burst = quiet, burst
@@ -104,9 +102,7 @@ class Bursts:
 class Side:
     """One venue's part of an event: book key, ladder, message rate, how far it has followed."""
 
-    def __init__(
-        self, venue: str, key: str, quotes: Quotes, bursts: Bursts, reference: int
-    ) -> None:
+    def __init__(self, venue: str, key: str, quotes: Quotes, bursts: Bursts, reference: int) -> None:
         """`reference` is what the ladder stands around; `due_ms` when it follows a new one."""
         self.venue, self.key = venue, key
         self.quotes, self.bursts = quotes, bursts
@@ -145,8 +141,7 @@ class BinaryEvent:
         self.id = f"sim-{self.topic.stem.lower()}-{self.number}"
         self.condition = "0x" + hashlib.sha256(f"condition/{digest}".encode()).hexdigest()
         self.yes_token, self.no_token = (
-            str(int(hashlib.sha256(f"{side}/{digest}".encode()).hexdigest(), 16))
-            for side in ("yes", "no")
+            str(int(hashlib.sha256(f"{side}/{digest}".encode()).hexdigest(), 16)) for side in ("yes", "no")
         )
         day = dt.datetime.fromtimestamp(self.close_ms // 1_000, dt.UTC)
         self.ticker = f"{self.series}-{day:%y%b%d}-{self.number}".upper()
@@ -166,9 +161,7 @@ class BinaryEvent:
         if self.topic.never_pays:
             widths = [rng.randrange(6, 11) * 100, rng.randrange(6, 11) * 100]
         kalshi = Quotes(Book(4, 2), 100, widths[0], False, kalshi_size, rng)
-        polymarket = Quotes(
-            Book(4, 2), self.polymarket_grid, widths[1], self.inverse, polymarket_size, rng
-        )
+        polymarket = Quotes(Book(4, 2), self.polymarket_grid, widths[1], self.inverse, polymarket_size, rng)
         sides = (
             Side("kalshi", self.ticker, kalshi, self._bursts(), self.reference),
             Side("polymarket", self.yes_token, polymarket, self._bursts(), self.reference),
@@ -220,9 +213,7 @@ class BinaryEvent:
             and wall_ms + longest_ms + 2_000 < self.close_ms
         )
 
-    def diverge(
-        self, rich: str, gap: int, until_ms: int, up_first: bool, time: StepTime, emit: Emit
-    ) -> bool:
+    def diverge(self, rich: str, gap: int, until_ms: int, up_first: bool, time: StepTime, emit: Emit) -> bool:
         """Move one venue's ladder so that the rich venue bids `gap` (1e-4 dollars) above the
         other's ask until `until_ms` of elapsed time. False when there is no room for it.
         """

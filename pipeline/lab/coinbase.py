@@ -139,10 +139,7 @@ class CoinbaseSession:
         self._sequence += 1
         self._last_sent_ms = now_ms
         stamp = utc(now_ms * 1_000 + number % 1_000)
-        return (
-            f'{{"channel":"{channel}","timestamp":"{stamp}","sequence_num":{number},'
-            f'"events":{events}}}'
-        )
+        return f'{{"channel":"{channel}","timestamp":"{stamp}","sequence_num":{number},"events":{events}}}'
 
     def _snapshot(self, product: str, now_ms: int) -> Frame:
         book = self._model.book("coinbase", product)
@@ -153,7 +150,8 @@ class CoinbaseSession:
             f'{{"side":"{side}","event_time":"{stamp}",'
             f'"price_level":"{plain(price, book.price_decimals)}",'
             f'"new_quantity":"{plain(size, book.size_decimals)}"}}'
-            for side, levels in sides for price, size in levels
+            for side, levels in sides
+            for price, size in levels
         )
         event = f'[{{"type":"snapshot","product_id":"{product}","updates":[{updates}]}}]'
         return self._frame("l2_data", event, now_ms)
@@ -205,10 +203,17 @@ class CoinbaseSession:
         assert ask is not None, "a spot book lost its asks"
         last = plain(spot.last_price, 2)
         return {
-            "type": "ticker", "product_id": product, "price": last,
-            "volume_24_h": str(2_000 + spot.trades), "low_24_h": last, "high_24_h": last,
-            "low_52_w": last, "high_52_w": last, "price_percent_chg_24_h": "0",
-            "best_bid": plain(bid, 2), "best_ask": plain(ask, 2),
+            "type": "ticker",
+            "product_id": product,
+            "price": last,
+            "volume_24_h": str(2_000 + spot.trades),
+            "low_24_h": last,
+            "high_24_h": last,
+            "low_52_w": last,
+            "high_52_w": last,
+            "price_percent_chg_24_h": "0",
+            "best_bid": plain(bid, 2),
+            "best_ask": plain(ask, 2),
             "best_bid_quantity": plain(spot.book.bids[bid], 8),
             "best_ask_quantity": plain(spot.book.asks[ask], 8),
         }
@@ -217,8 +222,11 @@ class CoinbaseSession:
 def _trade_body(trade: Trade) -> dict[str, str]:
     """A trade as the venue writes it; `side` is the maker's."""
     return {
-        "product_id": trade.market, "trade_id": str(1_000_000 + trade.number),
-        "price": plain(trade.price, 2), "size": plain(trade.size, 8), "time": utc(trade.time_us),
+        "product_id": trade.market,
+        "trade_id": str(1_000_000 + trade.number),
+        "price": plain(trade.price, 2),
+        "size": plain(trade.size, 8),
+        "time": utc(trade.time_us),
         "side": "SELL" if trade.taker == "buy" else "BUY",
     }
 

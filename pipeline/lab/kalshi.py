@@ -133,9 +133,7 @@ class KalshiSession:
                 frames += self._join(ident, channel, tickers, params)
         return frames
 
-    def _join(
-        self, ident: object, channel: str, tickers: list[str], params: dict[str, Any]
-    ) -> list[Frame]:
+    def _join(self, ident: object, channel: str, tickers: list[str], params: dict[str, Any]) -> list[Frame]:
         """Open a subscription, or merge into the one the channel already has."""
         known = [t for t in tickers if self._model.by_ticker(t) is not None]
         refused = [_error(ident, 11, market_ticker=t) for t in tickers if t not in known]
@@ -152,9 +150,7 @@ class KalshiSession:
         reply = _line({"type": "subscribed", **_id(ident), "msg": body})
         return [reply, *self._add(ident, sub, known, acknowledge=False), *refused]
 
-    def _add(
-        self, ident: object, sub: Subscription, tickers: list[str], acknowledge: bool
-    ) -> list[Frame]:
+    def _add(self, ident: object, sub: Subscription, tickers: list[str], acknowledge: bool) -> list[Frame]:
         fresh = [t for t in tickers if t not in sub.tickers]
         sub.tickers += fresh
         frames = [self._ok(ident, sub)] if acknowledge else []
@@ -263,9 +259,14 @@ class KalshiSession:
         tops = {(c.side, c.price) for c in batch.changes}
         if not tops & {("bid", book.best_bid()), ("ask", book.best_ask())}:
             return []
-        msg = {"market_id": event.market_uuid, "market_ticker": event.ticker, **top_fields(event),
-               "ts": batch.time_us // 1_000_000, "ts_ms": batch.time_us // 1_000,
-               "time": utc(batch.time_us)}
+        msg = {
+            "market_id": event.market_uuid,
+            "market_ticker": event.ticker,
+            **top_fields(event),
+            "ts": batch.time_us // 1_000_000,
+            "ts_ms": batch.time_us // 1_000,
+            "time": utc(batch.time_us),
+        }
         return [_line({"type": "ticker", "sid": sub.sid, "msg": msg})]
 
     def _trade(self, trade: Trade) -> list[Frame]:
@@ -339,8 +340,14 @@ def lifecycle_bodies(notice: Notice) -> list[dict[str, Any]]:
         ]
     if notice.kind == "determined":
         value = "1.0000" if event.result == "yes" else "0.0000"
-        return [{"event_type": "determined", "result": event.result, "settlement_value": value,
-                 "determination_ts": now_s}]
+        return [
+            {
+                "event_type": "determined",
+                "result": event.result,
+                "settlement_value": value,
+                "determination_ts": now_s,
+            }
+        ]
     if notice.kind == "settled":
         return [{"event_type": "settled", "settled_ts": now_s}]
     return []

@@ -50,8 +50,12 @@ class KrakenSession:
 
     def opened(self, now_ms: int) -> list[Frame]:
         """The status frame that greets every client."""
-        data = {"version": "2.0.10", "system": "online", "api_version": "v2",
-                "connection_id": self._connection_id}
+        data = {
+            "version": "2.0.10",
+            "system": "online",
+            "api_version": "v2",
+            "connection_id": self._connection_id,
+        }
         frame = compact({"channel": "status", "type": "update", "data": [data]})
         return self._sent([frame], now_ms)
 
@@ -188,13 +192,31 @@ def checksum(asks: Iterable[tuple[int, int]], bids: Iterable[tuple[int, int]]) -
 def instrument_snapshot(model: MarketModel) -> Frame:
     """The instrument channel's snapshot: assets and pairs with their precisions."""
     books = [book for (venue, _), book in model.spot_books() if venue == "kraken"]
-    assets = [{"id": "USD", "status": "enabled", "precision": 4, "precision_display": 2,
-               "borrowable": True, "collateral_value": 1.0, "margin_rate": 0.025}]
+    assets = [
+        {
+            "id": "USD",
+            "status": "enabled",
+            "precision": 4,
+            "precision_display": 2,
+            "borrowable": True,
+            "collateral_value": 1.0,
+            "margin_rate": 0.025,
+        }
+    ]
     pairs = []
     for book in books:
         base = book.venue.market.split("/")[0]
-        assets.append({"id": base, "status": "enabled", "precision": 10, "precision_display": 5,
-                       "borrowable": True, "collateral_value": 1.0, "margin_rate": 0.01})
+        assets.append(
+            {
+                "id": base,
+                "status": "enabled",
+                "precision": 10,
+                "precision_display": 5,
+                "borrowable": True,
+                "collateral_value": 1.0,
+                "margin_rate": 0.01,
+            }
+        )
         pairs.append(_pair_text(book, base))
     body = f'{{"assets":{compact(assets)},"pairs":[{",".join(pairs)}]}}'
     return f'{{"channel":"instrument","type":"snapshot","data":{body}}}'
@@ -217,9 +239,7 @@ def order_minimum(base: str) -> str:
     return "0.00005" if base == "BTC" else "0.001"
 
 
-def _changes(
-    view: dict[int, int], book: Book, side: Side, depth: int, batch: BookBatch
-) -> Levels:
+def _changes(view: dict[int, int], book: Book, side: Side, depth: int, batch: BookBatch) -> Levels:
     """What a client must be told so that, cut to the depth afterwards, it has the new best levels.
 
     A level that was pushed out by better ones is not told: cutting removes it.
@@ -276,9 +296,7 @@ def _ack(request: dict[str, Any], method: str, result: dict[str, Any], now_ms: i
     return compact({**head, "success": True, **_times(now_ms)})
 
 
-def _refused(
-    request: dict[str, Any], method: str, problem: str, now_ms: int, symbol: str = ""
-) -> Frame:
+def _refused(request: dict[str, Any], method: str, problem: str, now_ms: int, symbol: str = "") -> Frame:
     about = {"symbol": symbol} if symbol else {}
     body = {"error": problem, "method": method, **_req(request), "success": False, **about}
     return compact({**body, **_times(now_ms)})

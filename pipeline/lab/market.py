@@ -62,9 +62,7 @@ class MarketModel:
         self._dealt: list[tuple[str, int]] = []
         self._last_diverged = ""
         self.pairs = tuple(SpotPair(s, seed) for s in spot_settings(coinbase_levels))
-        self._spot = {
-            (b.venue.venue, b.venue.market): b for pair in self.pairs for b in pair.books
-        }
+        self._spot = {(b.venue.venue, b.venue.market): b for pair in self.pairs for b in pair.books}
         self._index: dict[str, BinaryEvent] = {}
         self._trades: dict[tuple[str, str], deque[Trade]] = {}
         for topic, life_s in zip(TOPICS, FIRST_LIVES_S, strict=True):
@@ -225,9 +223,13 @@ def title(event: BinaryEvent) -> str:
 
 def _review(rules_text: str, at_ms: int) -> dict[str, str]:
     return {
-        "source": "lab", "window": "at close", "void_rule": "never void",
+        "source": "lab",
+        "window": "at close",
+        "void_rule": "never void",
         "rules_hash": hashlib.sha256(rules_text.encode()).hexdigest(),
-        "by": "lab", "at": utc_seconds(at_ms), "mismatch": "0",
+        "by": "lab",
+        "at": utc_seconds(at_ms),
+        "mismatch": "0",
     }
 
 
@@ -237,7 +239,9 @@ def _leg(venue: str, market: str, outcome: str, polarity: str) -> dict[str, str]
 
 def _binary_config(event: BinaryEvent) -> dict[str, Any]:
     return {
-        "id": event.id, "title": title(event), "kind": "binary",
+        "id": event.id,
+        "title": title(event),
+        "kind": "binary",
         "close": utc_seconds(event.close_ms),
         "legs": [
             _leg("kalshi", event.ticker, "yes", "same"),
@@ -250,7 +254,9 @@ def _binary_config(event: BinaryEvent) -> dict[str, Any]:
 def _spot_config(pair: SpotPair, at_ms: int) -> dict[str, Any]:
     base = pair.setting.base
     return {
-        "id": f"sim-{base.lower()}-usd", "title": f"SIM {base} in US dollars", "kind": "spot",
+        "id": f"sim-{base.lower()}-usd",
+        "title": f"SIM {base} in US dollars",
+        "kind": "spot",
         "close": "",
         "legs": [_leg(b.venue.venue, b.venue.market, "base", "same") for b in pair.books],
         "review": _review(f"{base} against US dollars", at_ms),

@@ -77,9 +77,7 @@ class PolymarketSession:
     def _wants(self, event: BinaryEvent) -> bool:
         return event.yes_token in self._assets or event.no_token in self._assets
 
-    def _subscribe(
-        self, assets: list[str], message: dict[str, Any], now_ms: int, first: bool
-    ) -> list[Frame]:
+    def _subscribe(self, assets: list[str], message: dict[str, Any], now_ms: int, first: bool) -> list[Frame]:
         if "custom_feature_enabled" in message:
             self._featured = message["custom_feature_enabled"] is True
         fresh = [a for a in assets if a not in self._assets]
@@ -111,10 +109,16 @@ class PolymarketSession:
             entries = []
             for change in batch.changes[start : start + CHANGES_A_FRAME]:
                 entries += _mirrored(event, change, best, digest)
-            frames.append(_spaced({
-                "market": event.condition, "price_changes": entries,
-                "timestamp": str(batch.time_us // 1_000), "event_type": "price_change",
-            }))
+            frames.append(
+                _spaced(
+                    {
+                        "market": event.condition,
+                        "price_changes": entries,
+                        "timestamp": str(batch.time_us // 1_000),
+                        "event_type": "price_change",
+                    }
+                )
+            )
         if self._featured and self._best.get(event.id) != best:
             self._best[event.id] = best
             frames += [_best_bid_ask(event, a, batch.time_us) for a in self._held(event)]
@@ -133,22 +137,38 @@ class PolymarketSession:
     def _trade(self, event: BinaryEvent, trade: Trade) -> list[Frame]:
         if event.yes_token not in self._assets:
             return []
-        return [_spaced({
-            "market": event.condition, "asset_id": event.yes_token,
-            "price": plain(trade.price, 4), "size": plain(trade.size, 2), "fee_rate_bps": "0",
-            "side": trade.taker.upper(), "timestamp": str(trade.time_us // 1_000),
-            "event_type": "last_trade_price",
-            "transaction_hash": "0x" + hashlib.sha256(repr(trade).encode()).hexdigest(),
-        })]
+        return [
+            _spaced(
+                {
+                    "market": event.condition,
+                    "asset_id": event.yes_token,
+                    "price": plain(trade.price, 4),
+                    "size": plain(trade.size, 2),
+                    "fee_rate_bps": "0",
+                    "side": trade.taker.upper(),
+                    "timestamp": str(trade.time_us // 1_000),
+                    "event_type": "last_trade_price",
+                    "transaction_hash": "0x" + hashlib.sha256(repr(trade).encode()).hexdigest(),
+                }
+            )
+        ]
 
     def _notice(self, notice: Notice) -> list[Frame]:
         event, stamp = notice.event, str(notice.time_us // 1_000)
         if notice.kind == "tick_size":
-            frames: list[Frame] = [_spaced({
-                "market": event.condition, "asset_id": asset,
-                "old_tick_size": plain(notice.old, 4), "new_tick_size": plain(notice.new, 4),
-                "timestamp": stamp, "event_type": "tick_size_change",
-            }) for asset in self._held(event)]
+            frames: list[Frame] = [
+                _spaced(
+                    {
+                        "market": event.condition,
+                        "asset_id": asset,
+                        "old_tick_size": plain(notice.old, 4),
+                        "new_tick_size": plain(notice.new, 4),
+                        "timestamp": stamp,
+                        "event_type": "tick_size_change",
+                    }
+                )
+                for asset in self._held(event)
+            ]
             now_ms = notice.time_us // 1_000
             return frames + [_spaced(self._book(asset, now_ms)) for asset in self._held(event)]
         if notice.kind == "opened" and self._featured:
@@ -168,11 +188,16 @@ def book_body(event: BinaryEvent, asset: str, now_ms: int) -> dict[str, Any]:
     bids = book.top("bid", 0) if own else [(ONE - p, s) for p, s in book.top("ask", 0)]
     asks = book.top("ask", 0) if own else [(ONE - p, s) for p, s in book.top("bid", 0)]
     body = {
-        "market": event.condition, "asset_id": asset, "timestamp": str(now_ms), "hash": "",
+        "market": event.condition,
+        "asset_id": asset,
+        "timestamp": str(now_ms),
+        "hash": "",
         "bids": [_level(p, s) for p, s in reversed(bids)],
         "asks": [_level(p, s) for p, s in reversed(asks)],
-        "min_order_size": MIN_ORDER_SIZE, "tick_size": plain(event.polymarket_grid, 4),
-        "neg_risk": False, "last_trade_price": last_price(event, asset),
+        "min_order_size": MIN_ORDER_SIZE,
+        "tick_size": plain(event.polymarket_grid, 4),
+        "neg_risk": False,
+        "last_trade_price": last_price(event, asset),
     }
     body["hash"] = hashlib.sha1(compact(body).encode(), usedforsecurity=False).hexdigest()
     return body
@@ -202,12 +227,24 @@ def _mirrored(
     buys = change.side == "bid"
     size = plain(change.new, 2)
     return [
-        {"asset_id": event.yes_token, "price": plain(change.price, 4), "size": size,
-         "side": "BUY" if buys else "SELL", "hash": digest,
-         "best_bid": plain(bid, 4), "best_ask": plain(ask, 4)},
-        {"asset_id": event.no_token, "price": plain(ONE - change.price, 4), "size": size,
-         "side": "SELL" if buys else "BUY", "hash": digest[::-1],
-         "best_bid": plain(ONE - ask, 4), "best_ask": plain(ONE - bid, 4)},
+        {
+            "asset_id": event.yes_token,
+            "price": plain(change.price, 4),
+            "size": size,
+            "side": "BUY" if buys else "SELL",
+            "hash": digest,
+            "best_bid": plain(bid, 4),
+            "best_ask": plain(ask, 4),
+        },
+        {
+            "asset_id": event.no_token,
+            "price": plain(ONE - change.price, 4),
+            "size": size,
+            "side": "SELL" if buys else "BUY",
+            "hash": digest[::-1],
+            "best_bid": plain(ONE - ask, 4),
+            "best_ask": plain(ONE - bid, 4),
+        },
     ]
 
 
@@ -217,33 +254,51 @@ def _best_bid_ask(event: BinaryEvent, asset: str, time_us: int) -> Frame:
     bid, ask = top_bid or 0, ONE if top_ask is None else top_ask
     if asset == event.no_token:
         bid, ask = ONE - ask, ONE - bid
-    return _spaced({
-        "market": event.condition, "asset_id": asset, "best_bid": plain(bid, 4),
-        "best_ask": plain(ask, 4), "spread": plain(ask - bid, 4),
-        "timestamp": str(time_us // 1_000), "event_type": "best_bid_ask",
-    })
+    return _spaced(
+        {
+            "market": event.condition,
+            "asset_id": asset,
+            "best_bid": plain(bid, 4),
+            "best_ask": plain(ask, 4),
+            "spread": plain(ask - bid, 4),
+            "timestamp": str(time_us // 1_000),
+            "event_type": "best_bid_ask",
+        }
+    )
 
 
 def _new_market(event: BinaryEvent, stamp: str) -> dict[str, Any]:
     tokens = [event.yes_token, event.no_token]
     return {
-        "id": str(event.number), "question": question(event), "market": event.condition,
-        "slug": event.id, "description": rules(event), "assets_ids": tokens,
-        "outcomes": ["Yes", "No"], "condition_id": event.condition, "active": True,
+        "id": str(event.number),
+        "question": question(event),
+        "market": event.condition,
+        "slug": event.id,
+        "description": rules(event),
+        "assets_ids": tokens,
+        "outcomes": ["Yes", "No"],
+        "condition_id": event.condition,
+        "active": True,
         "clob_token_ids": tokens,
-        "order_price_min_tick_size": plain(event.polymarket_grid, 4), "fees_enabled": True,
-        "fee_schedule": {"rate": event.fee_rate, "exponent": 1, "takerOnly": True}, "tags": ["sim"],
-        "timestamp": stamp, "event_type": "new_market",
+        "order_price_min_tick_size": plain(event.polymarket_grid, 4),
+        "fees_enabled": True,
+        "fee_schedule": {"rate": event.fee_rate, "exponent": 1, "takerOnly": True},
+        "tags": ["sim"],
+        "timestamp": stamp,
+        "event_type": "new_market",
     }
 
 
 def _resolved(event: BinaryEvent, stamp: str) -> dict[str, Any]:
     won = event.polymarket_result == "yes"
     return {
-        "id": str(event.number), "market": event.condition,
+        "id": str(event.number),
+        "market": event.condition,
         "assets_ids": [event.yes_token, event.no_token],
         "winning_asset_id": event.yes_token if won else event.no_token,
-        "winning_outcome": "Yes" if won else "No", "timestamp": stamp, "tags": ["sim"],
+        "winning_outcome": "Yes" if won else "No",
+        "timestamp": stamp,
+        "tags": ["sim"],
         "event_type": "market_resolved",
     }
 

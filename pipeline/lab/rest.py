@@ -8,37 +8,18 @@ market is 404 in the venue's own form of error (Kraken: 200 with an error list).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from pipeline.lab import rest_spot
 from pipeline.lab.binary import BinaryEvent
 from pipeline.lab.book import fixed, plain
-from pipeline.lab.coinbase import ALIASES
 from pipeline.lab.exchange import compact, utc_seconds
 from pipeline.lab.kalshi import legs, top_fields
-from pipeline.lab.kraken import order_minimum
 from pipeline.lab.market import MarketModel, rules, title
 from pipeline.lab.polymarket import MIN_ORDER_SIZE, book_body, question
 from pipeline.lab.quotes import ONE
-from pipeline.lab.spot import SpotBook
-
-Answer = tuple[int, Any]
-"""HTTP status and JSON value."""
-Query = dict[str, list[str]]
-
-KRAKEN_FEES = ((0, "0.40", "0.25"), (10_000, "0.35", "0.20"), (50_000, "0.24", "0.14"),
-               (100_000, "0.22", "0.12"), (250_000, "0.20", "0.10"), (500_000, "0.18", "0.08"),
-               (1_000_000, "0.16", "0.06"), (2_500_000, "0.14", "0.04"),
-               (5_000_000, "0.12", "0.02"), (10_000_000, "0.10", "0.00"))
-"""30-day volume in USD, taker and maker fee in percent."""
-
-
-@dataclass(frozen=True)
-class Number:
-    """A JSON number whose decimals must stay as written: the text goes out bare."""
-
-    text: str
+from pipeline.lab.rest_spot import Answer, Number, Query
 
 
 def answer(venue: str, target: str, model: MarketModel, now_ms: int) -> Answer:
@@ -107,26 +88,49 @@ def kalshi_market(event: BinaryEvent) -> dict[str, Any]:
     top = top_fields(event)
     close, bid, ask = utc_seconds(event.close_ms), top["yes_bid_dollars"], top["yes_ask_dollars"]
     market: dict[str, Any] = {
-        "ticker": event.ticker, "event_ticker": _event_ticker(event), "market_type": "binary",
-        "title": title(event), "yes_sub_title": "Yes", "no_sub_title": "No",
-        "created_time": utc_seconds(event.open_ms), "open_time": utc_seconds(event.open_ms),
-        "close_time": close, "expected_expiration_time": close, "latest_expiration_time": close,
-        "settlement_timer_seconds": 1, "status": status, "result": event.result,
-        "can_close_early": False, "response_price_units": "usd_cent",
-        "notional_value_dollars": "1.0000", "yes_bid_dollars": bid, "yes_ask_dollars": ask,
-        "yes_bid_size_fp": top["yes_bid_size_fp"], "yes_ask_size_fp": top["yes_ask_size_fp"],
-        "no_bid_dollars": _complement(ask), "no_ask_dollars": _complement(bid),
-        "last_price_dollars": top["price_dollars"], "volume_fp": top["volume_fp"],
-        "volume_24h_fp": top["volume_fp"], "open_interest_fp": top["open_interest_fp"],
-        "expiration_value": event.result, "rules_primary": rules(event), "rules_secondary": "",
-        "strike_type": "custom", "price_level_structure": "linear_cent",
+        "ticker": event.ticker,
+        "event_ticker": _event_ticker(event),
+        "market_type": "binary",
+        "title": title(event),
+        "yes_sub_title": "Yes",
+        "no_sub_title": "No",
+        "created_time": utc_seconds(event.open_ms),
+        "open_time": utc_seconds(event.open_ms),
+        "close_time": close,
+        "expected_expiration_time": close,
+        "latest_expiration_time": close,
+        "settlement_timer_seconds": 1,
+        "status": status,
+        "result": event.result,
+        "can_close_early": False,
+        "response_price_units": "usd_cent",
+        "notional_value_dollars": "1.0000",
+        "yes_bid_dollars": bid,
+        "yes_ask_dollars": ask,
+        "yes_bid_size_fp": top["yes_bid_size_fp"],
+        "yes_ask_size_fp": top["yes_ask_size_fp"],
+        "no_bid_dollars": _complement(ask),
+        "no_ask_dollars": _complement(bid),
+        "last_price_dollars": top["price_dollars"],
+        "volume_fp": top["volume_fp"],
+        "volume_24h_fp": top["volume_fp"],
+        "open_interest_fp": top["open_interest_fp"],
+        "expiration_value": event.result,
+        "rules_primary": rules(event),
+        "rules_secondary": "",
+        "strike_type": "custom",
+        "price_level_structure": "linear_cent",
         "price_ranges": [{"start": "0.0000", "end": "1.0000", "step": "0.0100"}],
-        "fee_waiver_expiration_time": None, "exchange_index": 0,
+        "fee_waiver_expiration_time": None,
+        "exchange_index": 0,
     }
     if event.result:
         value = "1.0000" if event.result == "yes" else "0.0000"
-        market |= {"settlement_value": value, "settlement_value_dollars": value,
-                   "settlement_ts": utc_seconds(event.settled_ms)}
+        market |= {
+            "settlement_value": value,
+            "settlement_value_dollars": value,
+            "settlement_ts": utc_seconds(event.settled_ms),
+        }
     return market
 
 
@@ -138,11 +142,19 @@ def _kalshi_series(series: str, model: MarketModel) -> Answer:
     event = next((e for e in model.binaries() if e.series == series), None)
     if event is None:
         return kalshi_error(404, "not_found", "not found")
-    return 200, {"series": {
-        "ticker": series, "frequency": "custom", "title": f"SIM {event.topic.question}",
-        "category": "Simulated", "tags": ["sim"], "fee_type": "quadratic", "fee_multiplier": 1,
-        "settlement_sources": [{"name": "lab", "url": ""}], "contract_url": "",
-    }}
+    return 200, {
+        "series": {
+            "ticker": series,
+            "frequency": "custom",
+            "title": f"SIM {event.topic.question}",
+            "category": "Simulated",
+            "tags": ["sim"],
+            "fee_type": "quadratic",
+            "fee_multiplier": 1,
+            "settlement_sources": [{"name": "lab", "url": ""}],
+            "contract_url": "",
+        }
+    }
 
 
 def _kalshi_event(ticker: str, model: MarketModel) -> Answer:
@@ -152,10 +164,16 @@ def _kalshi_event(ticker: str, model: MarketModel) -> Answer:
     first = inside[0]
     return 200, {
         "event": {
-            "event_ticker": ticker, "series_ticker": first.series, "title": title(first),
-            "sub_title": "", "category": "Simulated", "mutually_exclusive": False,
-            "collateral_return_type": "", "strike_period": "",
-            "fee_type_override": None, "fee_multiplier_override": None,
+            "event_ticker": ticker,
+            "series_ticker": first.series,
+            "title": title(first),
+            "sub_title": "",
+            "category": "Simulated",
+            "mutually_exclusive": False,
+            "collateral_return_type": "",
+            "strike_period": "",
+            "fee_type_override": None,
+            "fee_multiplier_override": None,
         },
         "markets": [kalshi_market(e) for e in inside],
     }
@@ -202,155 +220,69 @@ def gamma_market(event: BinaryEvent) -> dict[str, Any]:
     uma = "resolved" if settled else {"active": ""}.get(event.state, "proposed")
     close = utc_seconds(event.close_ms)
     market: dict[str, Any] = {
-        "id": str(event.number), "question": question(event), "conditionId": event.condition,
-        "slug": event.id, "resolutionSource": "lab", "endDate": close, "endDateIso": close[:10],
-        "startDate": utc_seconds(event.open_ms), "description": rules(event),
-        "outcomes": compact(["Yes", "No"]), "outcomePrices": compact(prices),
+        "id": str(event.number),
+        "question": question(event),
+        "conditionId": event.condition,
+        "slug": event.id,
+        "resolutionSource": "lab",
+        "endDate": close,
+        "endDateIso": close[:10],
+        "startDate": utc_seconds(event.open_ms),
+        "description": rules(event),
+        "outcomes": compact(["Yes", "No"]),
+        "outcomePrices": compact(prices),
         "clobTokenIds": compact([event.yes_token, event.no_token]),
-        "active": True, "closed": settled, "archived": False, "restricted": False,
-        "enableOrderBook": True, "acceptingOrders": event.state == "active", "negRisk": False,
+        "active": True,
+        "closed": settled,
+        "archived": False,
+        "restricted": False,
+        "enableOrderBook": True,
+        "acceptingOrders": event.state == "active",
+        "negRisk": False,
         "orderPriceMinTickSize": Number(plain(event.polymarket_grid, 4)),
-        "orderMinSize": Number(MIN_ORDER_SIZE), "feesEnabled": True, "feeType": "sim",
-        "feeSchedule": {"rate": Number(event.fee_rate), "exponent": 1, "takerOnly": True,
-                        "rebateRate": Number("0.25")},
-        "makerBaseFee": 1000, "takerBaseFee": 1000, "umaResolutionStatus": uma,
+        "orderMinSize": Number(MIN_ORDER_SIZE),
+        "feesEnabled": True,
+        "feeType": "sim",
+        "feeSchedule": {
+            "rate": Number(event.fee_rate),
+            "exponent": 1,
+            "takerOnly": True,
+            "rebateRate": Number("0.25"),
+        },
+        "makerBaseFee": 1000,
+        "takerBaseFee": 1000,
+        "umaResolutionStatus": uma,
         "umaResolutionStatuses": compact([uma] if uma else []),
     }
     if settled:
         market["closedTime"] = utc_seconds(event.settled_ms)
     if bid is not None and ask is not None:
-        market |= {"bestBid": Number(plain(bid, 4)), "bestAsk": Number(plain(ask, 4)),
-                   "spread": Number(plain(ask - bid, 4))}
+        market |= {
+            "bestBid": Number(plain(bid, 4)),
+            "bestAsk": Number(plain(ask, 4)),
+            "spread": Number(plain(ask - bid, 4)),
+        }
     return market
 
 
 def _clob_market(event: BinaryEvent) -> dict[str, Any]:
     return {
-        "gst": None, "r": {}, "c": event.condition,
+        "gst": None,
+        "r": {},
+        "c": event.condition,
         "t": [{"t": event.yes_token, "o": "Yes"}, {"t": event.no_token, "o": "No"}],
-        "mos": Number(MIN_ORDER_SIZE), "mts": Number(plain(event.polymarket_grid, 4)),
-        "mbf": 1000, "tbf": 1000, "nr": False,
+        "mos": Number(MIN_ORDER_SIZE),
+        "mts": Number(plain(event.polymarket_grid, 4)),
+        "mbf": 1000,
+        "tbf": 1000,
+        "nr": False,
         "fd": {"r": Number(event.fee_rate), "e": 1, "to": True},
     }
 
 
-def _kraken(path: str, query: Query, model: MarketModel, now_ms: int) -> Answer:
-    name = path.removeprefix("/0/public/")
-    if not path.startswith("/0/public/"):
-        return 404, {"error": ["EGeneral:Unknown method"]}
-    if name == "Time":
-        return 200, _kraken_result({"unixtime": now_ms // 1_000, "rfc1123": utc_seconds(now_ms)})
-    if name == "SystemStatus":
-        return 200, _kraken_result({"status": "online", "timestamp": utc_seconds(now_ms)})
-    if name not in ("AssetPairs", "Depth"):
-        return 404, {"error": ["EGeneral:Unknown method"]}
-    books = [book for (venue, _), book in model.spot_books() if venue == "kraken"]
-    asked = [p for text in query.get("pair", []) for p in text.split(",") if p]
-    if asked:
-        books = [b for b in books if {*kraken_names(b)} & {*asked}]
-    if not books or (name == "Depth" and not asked):
-        return 200, {"error": ["EQuery:Unknown asset pair"]}
-    if name == "AssetPairs":
-        return 200, _kraken_result({kraken_names(b)[2]: _asset_pair(b) for b in books})
-    count = query.get("count", ["100"])[0]
-    depth = int(count) if count.isascii() and count.isdigit() else 100
-    return 200, _kraken_result({kraken_names(b)[2]: _depth(b, depth, now_ms) for b in books})
-
-
-def _kraken_result(result: dict[str, Any]) -> dict[str, Any]:
-    return {"error": [], "result": result}
-
-
-def kraken_names(spot: SpotBook) -> tuple[str, str, str, str]:
-    """The names a pair answers to: v2 symbol, altname, REST key, wsname (REST says XBT)."""
-    base = spot.venue.market.split("/", maxsplit=1)[0]
-    old = {"BTC": "XBT"}.get(base, base)
-    return spot.venue.market, f"{old}USD", f"X{old}ZUSD", f"{old}/USD"
-
-
-def _asset_pair(spot: SpotBook) -> dict[str, Any]:
-    symbol, altname, _, wsname = kraken_names(spot)
-    base, decimals = symbol.split("/", maxsplit=1)[0], spot.venue.price_decimals
-    return {
-        "altname": altname, "wsname": wsname, "aclass_base": "currency",
-        "base": f"X{altname[:3]}", "aclass_quote": "currency", "quote": "ZUSD",
-        "pair_decimals": decimals, "cost_decimals": 5, "lot_decimals": 8, "lot_multiplier": 1,
-        "leverage_buy": [], "leverage_sell": [],
-        "fees": [[volume, Number(taker)] for volume, taker, _ in KRAKEN_FEES],
-        "fees_maker": [[volume, Number(maker)] for volume, _, maker in KRAKEN_FEES],
-        "fee_volume_currency": "ZUSD", "margin_call": 80, "margin_stop": 40,
-        "ordermin": order_minimum(base), "costmin": "0.5", "tick_size": fixed(1, decimals),
-        "status": "online",
-    }
-
-
-def _depth(spot: SpotBook, depth: int, now_ms: int) -> dict[str, Any]:
-    book, seconds = spot.book, now_ms // 1_000
-
-    def side(levels: list[tuple[int, int]]) -> list[list[Any]]:
-        decimals = book.price_decimals
-        return [[fixed(p, decimals), plain(q, book.size_decimals), seconds] for p, q in levels]
-
-    return {"asks": side(book.top("ask", depth)), "bids": side(book.top("bid", depth))}
-
-
-def _coinbase(path: str, query: Query, model: MarketModel, now_ms: int) -> Answer:
-    name = path.removeprefix("/api/v3/brokerage")
-    if not path.startswith("/api/v3/brokerage"):
-        return _coinbase_missing("resource")
-    if name == "/time":
-        return 200, {"iso": utc_seconds(now_ms), "epochSeconds": str(now_ms // 1_000),
-                     "epochMillis": str(now_ms)}
-    if name == "/market/products":
-        books = [book for (venue, _), book in model.spot_books() if venue == "coinbase"]
-        return 200, {"products": [_product(b) for b in books], "num_products": len(books)}
-    if name.startswith("/market/products/"):
-        spot = _coinbase_spot(name.removeprefix("/market/products/"), model)
-        return (200, _product(spot)) if spot else _coinbase_missing("product")
-    if name == "/market/product_book":
-        spot = _coinbase_spot(query.get("product_id", [""])[0], model)
-        return (200, _product_book(spot, query, now_ms)) if spot else _coinbase_missing("product")
-    return _coinbase_missing("resource")
-
-
-def _coinbase_spot(product: str, model: MarketModel) -> SpotBook | None:
-    return model.spot("coinbase", ALIASES.get(product, product))
-
-
-def _coinbase_missing(what: str) -> Answer:
-    return 404, {"error": "NOT_FOUND", "error_details": f"{what} not found",
-                 "message": f"{what} not found"}
-
-
-def _product(spot: SpotBook) -> dict[str, Any]:
-    product = spot.venue.market
-    base = product.split("-", maxsplit=1)[0]
-    return {
-        "product_id": product, "price": plain(spot.last_price, 2), "base_increment": "0.00000001",
-        "quote_increment": "0.01", "price_increment": "0.01", "base_min_size": "0.00000001",
-        "base_max_size": "3400", "quote_min_size": "1", "quote_max_size": "150000000",
-        "base_name": f"SIM {base}", "quote_name": "US Dollar", "base_currency_id": base,
-        "quote_currency_id": "USD", "status": "online", "product_type": "SPOT",
-        "watched": False, "is_disabled": False, "new": False, "cancel_only": False,
-        "limit_only": False, "post_only": False, "trading_disabled": False,
-        "auction_mode": False, "view_only": False, "alias": "", "alias_to": [f"{base}-USDC"],
-        "product_venue": "CBE",
-    }
-
-
-def _product_book(spot: SpotBook, query: Query, now_ms: int) -> dict[str, Any]:
-    limit = query.get("limit", ["0"])[0]
-    depth = int(limit) if limit.isascii() and limit.isdigit() else 0
-
-    def side(levels: list[tuple[int, int]]) -> list[dict[str, str]]:
-        return [{"price": plain(p, 2), "size": plain(q, 8)} for p, q in levels]
-
-    return {"pricebook": {
-        "product_id": spot.venue.market, "bids": side(spot.book.top("bid", depth)),
-        "asks": side(spot.book.top("ask", depth)), "time": utc_seconds(now_ms),
-    }}
-
-
 ROUTERS: dict[str, Callable[[str, Query, MarketModel, int], Answer]] = {
-    "kalshi": _kalshi, "polymarket": _polymarket, "kraken": _kraken, "coinbase": _coinbase,
+    "kalshi": _kalshi,
+    "polymarket": _polymarket,
+    "kraken": rest_spot.kraken,
+    "coinbase": rest_spot.coinbase,
 }

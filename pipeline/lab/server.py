@@ -28,10 +28,16 @@ from pipeline.lab.market import STEP_MS, MarketModel
 
 VENUES = ("kalshi", "polymarket", "kraken", "coinbase")
 SOCKET_PATHS = {
-    "kalshi": kalshi.PATH, "polymarket": polymarket.PATH, "kraken": kraken.PATH, "coinbase": "",
+    "kalshi": kalshi.PATH,
+    "polymarket": polymarket.PATH,
+    "kraken": kraken.PATH,
+    "coinbase": "",
 }
 REST_PATHS = {
-    "kalshi": "/trade-api/v2", "polymarket": "", "kraken": "", "coinbase": "/api/v3/brokerage",
+    "kalshi": "/trade-api/v2",
+    "polymarket": "",
+    "kraken": "",
+    "coinbase": "/api/v3/brokerage",
 }
 STEP_NS = STEP_MS * 1_000_000
 CATCH_UP_STEPS = 1_000 // STEP_MS
@@ -107,8 +113,11 @@ class LabServer:
     def counters(self) -> dict[str, int]:
         """All counters under flat names such as `kalshi_messages`."""
         groups = {
-            "messages": self.messages, "received": self.received, "requests": self.requests,
-            "connections": self.connections, "slow_clients": self.slow_clients,
+            "messages": self.messages,
+            "received": self.received,
+            "requests": self.requests,
+            "connections": self.connections,
+            "slow_clients": self.slow_clients,
         }
         return {f"{v}_{name}": counts[v] for v in VENUES for name, counts in groups.items()}
 
@@ -165,9 +174,15 @@ class LabServer:
             return self._request(venue, request)
 
         return await serve(
-            handle, "127.0.0.1", 0, process_request=process, compression=None,
-            ping_interval=self._ping_interval_s.get(venue), max_size=MOST_COMMAND_BYTES,
-            close_timeout=1, server_header=None,
+            handle,
+            "127.0.0.1",
+            0,
+            process_request=process,
+            compression=None,
+            ping_interval=self._ping_interval_s.get(venue),
+            max_size=MOST_COMMAND_BYTES,
+            close_timeout=1,
+            server_header=None,
         )
 
     def _request(self, venue: str, request: Request) -> Response | None:

@@ -49,14 +49,24 @@ def spot_settings(coinbase_levels: int) -> tuple[SpotSetting, SpotSetting]:
     calm, wild = (3.0, 6.0), (40.0, 76.0)
     deep, deeper = (40.0, 70.0), (100.0, 160.0)
     return (
-        SpotSetting("BTC", 65_000.0, 0.05, (
-            SpotVenue("kraken", "BTC/USD", 1, 1, 6.0, 120, calm, wild),
-            SpotVenue("coinbase", "BTC-USD", 2, 1, 30.0, coinbase_levels, deep, deeper),
-        )),
-        SpotSetting("ETH", 1_900.0, 1.5, (
-            SpotVenue("kraken", "ETH/USD", 2, 1, 6.0, 120, calm, wild),
-            SpotVenue("coinbase", "ETH-USD", 2, 1, 4.0, coinbase_levels, deep, deeper),
-        )),
+        SpotSetting(
+            "BTC",
+            65_000.0,
+            0.05,
+            (
+                SpotVenue("kraken", "BTC/USD", 1, 1, 6.0, 120, calm, wild),
+                SpotVenue("coinbase", "BTC-USD", 2, 1, 30.0, coinbase_levels, deep, deeper),
+            ),
+        ),
+        SpotSetting(
+            "ETH",
+            1_900.0,
+            1.5,
+            (
+                SpotVenue("kraken", "ETH/USD", 2, 1, 6.0, 120, calm, wild),
+                SpotVenue("coinbase", "ETH-USD", 2, 1, 4.0, coinbase_levels, deep, deeper),
+            ),
+        ),
     )
 
 

@@ -143,9 +143,7 @@ class KellyPositionSizer:
         fraction, prior = _kelly(record)
         safe = min(fraction * self.kelly_mode.share, Fraction(self.cap))
         confidence = Fraction(min(record.total_trades, FULL_CONFIDENCE_TRADES), FULL_CONFIDENCE_TRADES)
-        return KellyFraction(
-            fraction, safe, confidence, _dollars(safe * Fraction(self.capital)), prior
-        )
+        return KellyFraction(fraction, safe, confidence, _dollars(safe * Fraction(self.capital)), prior)
 
     def get_recommended_position_size(self) -> Decimal:
         """Dollars for the next trade, rounded down to the cent; 0 means that Kelly says no.

@@ -48,9 +48,7 @@ def test_without_a_command_everything_starts(argv: list[str], full: list[str]) -
         (["kill", "scanner", "--sginal", "KILL"], "did you mean '--signal'"),
     ],
 )
-def test_a_slip_is_exit_2_with_a_hint(
-    capsys: pytest.CaptureFixture[str], argv: list[str], hint: str
-) -> None:
+def test_a_slip_is_exit_2_with_a_hint(capsys: pytest.CaptureFixture[str], argv: list[str], hint: str) -> None:
     """A wrong word ends with code 2 and one line that says what was meant."""
     code, out, err = words_of(argv, capsys)
     assert (code, out) == (USAGE, "")

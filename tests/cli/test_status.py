@@ -122,9 +122,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def run(
-    tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[FakeRun]:
+def run(tmp_path: Path, clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeRun]:
     """A run with everything but the feed of Kraken."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     made = FakeRun(tmp_path / "data", tmp_path / "shm", clock)

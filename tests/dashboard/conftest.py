@@ -134,9 +134,7 @@ class FakeRun:
         ]
         self.trader = Part(directory, "trader", trader, clock)
         self.events: TableWriter[rec.EventRow] = TableWriter(self.scanner.segment, "events", rec.EVENT)
-        self.workers: TableWriter[rec.WorkerRow] = TableWriter(
-            self.supervisor.segment, "workers", rec.WORKER
-        )
+        self.workers: TableWriter[rec.WorkerRow] = TableWriter(self.supervisor.segment, "workers", rec.WORKER)
         self.decisions: RingWriter[rec.DecisionRow] = RingWriter(
             self.trader.segment, "decisions", rec.DECISION
         )

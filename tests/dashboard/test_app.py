@@ -26,9 +26,7 @@ def line_with(text: str, word: str) -> str:
 
 @pytest.mark.parametrize("no_color", [False, True])
 @pytest.mark.parametrize("size", [WIDE, NARROW])
-def test_one_look_tells_it_all(
-    source: MemorySource, run, drive, screen, size, no_color, monkeypatch
-) -> None:
+def test_one_look_tells_it_all(source: MemorySource, run, drive, screen, size, no_color, monkeypatch) -> None:
     """Badges, state, account, venues, prices, ages, edges, decisions, positions and workers are there."""
     if no_color:
         monkeypatch.setenv("NO_COLOR", "1")
@@ -101,9 +99,7 @@ STATES = [
 
 
 @pytest.mark.parametrize("size", [WIDE, NARROW])
-def test_a_word_stands_where_no_price_may_be_believed(
-    source: MemorySource, run, drive, screen, size
-) -> None:
+def test_a_word_stands_where_no_price_may_be_believed(source: MemorySource, run, drive, screen, size) -> None:
     """A book that is not LIVE shows its state instead of a price, and the edges say the same."""
     app = ParallaxApp(source)
 
@@ -140,9 +136,7 @@ def test_old_data_is_marked_and_never_green(
     drive(app, WIDE, steps)
 
 
-def test_a_dead_scanner_leaves_no_edges(
-    source: MemorySource, run, clock: ManualClock, drive, screen
-) -> None:
+def test_a_dead_scanner_leaves_no_edges(source: MemorySource, run, clock: ManualClock, drive, screen) -> None:
     """Edges of a scanner that no longer looks are replaced; prices of living feeds stay."""
     run.dead.add("scanner")
     app = ParallaxApp(source)
@@ -161,9 +155,7 @@ def test_a_dead_scanner_leaves_no_edges(
     drive(app, WIDE, steps)
 
 
-def test_halted_unhedged_live_and_replay_are_unmistakable(
-    source: MemorySource, run, drive, screen
-) -> None:
+def test_halted_unhedged_live_and_replay_are_unmistakable(source: MemorySource, run, drive, screen) -> None:
     """What changes the meaning of everything is a word in the first lines."""
     run.summary(halted=1, unhedged=2, exposure_micros=51_000_000, day_pnl_micros=-3_000_000)
     flags = BookFlag.REPLAY | BookFlag.UNVERIFIED

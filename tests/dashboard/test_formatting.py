@@ -109,7 +109,5 @@ def test_reasons_name_their_number_and_limit() -> None:
     assert reason_sentence(Reason.EDGE_TOO_SMALL, 42 * million, 50 * million) == "edge 42 < 50 bp"
     event = reason_sentence(Reason.EVENT_EXPOSURE, 52 * million, 50 * million)
     assert event == "event $52.00 > $50.00"
-    assert reason_sentence(Reason.BOOK_TOO_OLD, 2_345 * million, 2_000 * million) == (
-        "book 2345 > 2000 ms"
-    )
+    assert reason_sentence(Reason.BOOK_TOO_OLD, 2_345 * million, 2_000 * million) == ("book 2345 > 2000 ms")
     assert reason_sentence(999, 1, 2) == "reason 999"

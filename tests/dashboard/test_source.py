@@ -112,9 +112,7 @@ def test_a_killed_bot_never_shows_running(source: MemorySource, run, clock: Manu
     assert leg(second, "btc-97k", 0).age_ns == 61_100_000_000
 
 
-def test_workers_without_a_supervisor_are_orphans(
-    source: MemorySource, run, clock: ManualClock
-) -> None:
+def test_workers_without_a_supervisor_are_orphans(source: MemorySource, run, clock: ManualClock) -> None:
     """A dead supervisor's table is not believed: who still beats is an orphan."""
     run.dead.add("supervisor")
     clock.advance(2 * S)
@@ -162,9 +160,7 @@ def test_a_restarted_feed_begins_empty(source: MemorySource, run, clock: ManualC
     assert (kraken.state, kraken.bid) == (BookState.LIVE, (9_710_000, 10**8))
 
 
-def test_frozen_silent_and_quiet_look_different(
-    source: MemorySource, run, clock: ManualClock
-) -> None:
+def test_frozen_silent_and_quiet_look_different(source: MemorySource, run, clock: ManualClock) -> None:
     """No proof of life is STALE, proof without news is QUIET, a lost message is GAP."""
     run.feeds["kraken"].book("BTC/USD", [("97100", "1")], [("97101", "1")], state=BookState.GAP)
     assert leg(source.snapshot(), "btc-spot", 0).state is BookState.GAP

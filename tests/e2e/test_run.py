@@ -27,6 +27,7 @@ from pipeline.journal_records import FillRecord, IntentRecord
 from pipeline.model import BookState
 from shm.segment import attach
 
+pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
 # Ten times what any step takes here, so that a slow machine is no failure.
 PATIENCE_SECONDS = 60.0
@@ -320,7 +321,7 @@ def test_wrong_config_starts_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.stress)])
 def test_killing_everything_leaves_nothing(tmp_path: Path, times: int) -> None:
-    """kill -9 of every process at once, again and again: the next start cleans up, at last nothing is left."""
+    """kill -9 of every process at once, over and over: the next start cleans up, at last nothing is left."""
     for _ in range(times):
         process = start(tmp_path)
         state = wait_for(lambda: running(tmp_path))

@@ -21,15 +21,21 @@ def test_books_rebuilt_from_frames_equal_the_models_under_one_sequence(model, dr
     session.opened(model.time.wall_ms)
     frames = []
     for request in (
-        subscribe("heartbeats"), subscribe("level2", ["BTC-USD", "ETH-USD"]),
-        subscribe("ticker", ["BTC-USD"]), subscribe("market_trades", ["BTC-USD"]),
+        subscribe("heartbeats"),
+        subscribe("level2", ["BTC-USD", "ETH-USD"]),
+        subscribe("ticker", ["BTC-USD"]),
+        subscribe("market_trades", ["BTC-USD"]),
     ):
         frames += session.received(json.dumps(request), model.time.wall_ms)
     frames += drive(model, session, 1_000)
     seen = [json.loads(f) for f in frames]
     assert [m["sequence_num"] for m in seen] == list(range(len(seen)))
     assert {m["channel"] for m in seen} == {
-        "subscriptions", "heartbeats", "l2_data", "ticker", "market_trades",
+        "subscriptions",
+        "heartbeats",
+        "l2_data",
+        "ticker",
+        "market_trades",
     }
     books = {}
     for message in seen:
@@ -104,8 +110,12 @@ def test_errors_have_no_channel(model, say) -> None:
     session = CoinbaseSession(model)
     many = [f"COIN{n}-USD" for n in range(17)]
     for request in (
-        "nonsense", {"type": "dance"}, subscribe("gossip", ["BTC-USD"]),
-        subscribe("level2", ["NO-SUCH"]), subscribe("level2"), subscribe("level2", many),
+        "nonsense",
+        {"type": "dance"},
+        subscribe("gossip", ["BTC-USD"]),
+        subscribe("level2", ["NO-SUCH"]),
+        subscribe("level2"),
+        subscribe("level2", many),
     ):
         (answer,) = say(model, session, request)
         assert answer["type"] == "error" and "channel" not in answer

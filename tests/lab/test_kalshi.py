@@ -30,7 +30,9 @@ def test_books_rebuilt_from_snapshot_and_deltas_equal_the_models(model, say, dri
     session.opened(model.time.wall_ms)
     first = say(model, session, subscribe(tickers))
     assert first[0] == {
-        "type": "subscribed", "id": 1, "msg": {"channel": "orderbook_delta", "sid": 1},
+        "type": "subscribed",
+        "id": 1,
+        "msg": {"channel": "orderbook_delta", "sid": 1},
     }
     frames = [f for f in drive(model, session, 1_500) if isinstance(f, str)]
     assert all(f.endswith("}\n") for f in frames)
@@ -40,8 +42,7 @@ def test_books_rebuilt_from_snapshot_and_deltas_equal_the_models(model, say, dri
     for message in first[1:]:
         msg = message["msg"]
         books[msg["market_ticker"]] = {
-            side: {p: round(float(s) * 100) for p, s in msg[f"{side}_dollars_fp"]}
-            for side in ("yes", "no")
+            side: {p: round(float(s) * 100) for p, s in msg[f"{side}_dollars_fp"]} for side in ("yes", "no")
         }
     for message in later:
         assert message["type"] == "orderbook_delta" and message["sid"] == 1
@@ -65,7 +66,13 @@ def test_a_delta_has_the_venues_fields(model, say, drive) -> None:
     delta = json.loads(drive(model, session, 300)[0])
     assert list(delta) == ["type", "sid", "seq", "msg"]
     assert list(delta["msg"]) == [
-        "market_ticker", "market_id", "price_dollars", "delta_fp", "side", "ts", "ts_ms",
+        "market_ticker",
+        "market_id",
+        "price_dollars",
+        "delta_fp",
+        "side",
+        "ts",
+        "ts_ms",
     ]
     assert delta["msg"]["ts"].endswith("Z") and isinstance(delta["msg"]["ts_ms"], int)
 
@@ -100,11 +107,13 @@ def test_commands_and_their_replies(model, say) -> None:
     assert added[0]["msg"] == {"market_tickers": [one, two]} and added[0]["id"] == 2
     merged = say(model, session, subscribe([two, three], ident=3))
     assert [(m["type"], m["sid"], m["seq"]) for m in merged] == [
-        ("ok", 1, 4), ("orderbook_snapshot", 1, 5),
+        ("ok", 1, 4),
+        ("orderbook_snapshot", 1, 5),
     ]
     fresh = say(model, session, update("get_snapshot", [one, two], ident=4))
     assert [(m["type"], m["id"], m["seq"]) for m in fresh] == [
-        ("orderbook_snapshot", 4, 6), ("orderbook_snapshot", 4, 7),
+        ("orderbook_snapshot", 4, 6),
+        ("orderbook_snapshot", 4, 7),
     ]
     left = say(model, session, update("delete_markets", [two], ident=5))
     assert left[0]["msg"]["market_tickers"] == [one, three] and left[0]["seq"] == 8
@@ -118,24 +127,27 @@ def test_commands_and_their_replies(model, say) -> None:
     assert again[0]["msg"]["sid"] == 2 and again[1]["seq"] == 1
 
 
-@pytest.mark.parametrize(("command", "code"), [
-    ("not json", 1),
-    ({"id": 1, "cmd": "jump"}, 5),
-    ({"id": 1, "cmd": "subscribe"}, 2),
-    ({"id": 1, "cmd": "subscribe", "params": {}}, 3),
-    (subscribe(["X"], channels=("nonsense",)), 8),
-    (subscribe(["X"], channels=("fill",)), 9),
-    (subscribe([]), 14),
-    (subscribe(["NO-SUCH"]), 11),
-    ({"id": 1, "cmd": "unsubscribe", "params": {}}, 4),
-    ({"id": 1, "cmd": "unsubscribe", "params": {"sids": [9]}}, 7),
-    (update("add_markets", ["X"], sids=[]), 12),
-    (update("add_markets", ["X"], sids=[5]), 7),
-    (update(None, ["X"]), 15),
-    (update("shake", ["X"]), 13),
-    (update("add_markets", []), 14),
-    (update("get_snapshot", ["NO-SUCH"]), 11),
-])
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("not json", 1),
+        ({"id": 1, "cmd": "jump"}, 5),
+        ({"id": 1, "cmd": "subscribe"}, 2),
+        ({"id": 1, "cmd": "subscribe", "params": {}}, 3),
+        (subscribe(["X"], channels=("nonsense",)), 8),
+        (subscribe(["X"], channels=("fill",)), 9),
+        (subscribe([]), 14),
+        (subscribe(["NO-SUCH"]), 11),
+        ({"id": 1, "cmd": "unsubscribe", "params": {}}, 4),
+        ({"id": 1, "cmd": "unsubscribe", "params": {"sids": [9]}}, 7),
+        (update("add_markets", ["X"], sids=[]), 12),
+        (update("add_markets", ["X"], sids=[5]), 7),
+        (update(None, ["X"]), 15),
+        (update("shake", ["X"]), 13),
+        (update("add_markets", []), 14),
+        (update("get_snapshot", ["NO-SUCH"]), 11),
+    ],
+)
 def test_every_wrong_command_gets_its_error_code(model, say, command, code) -> None:
     """A command that cannot be obeyed is answered with the protocol's code."""
     session = KalshiSession(model)
@@ -184,7 +196,8 @@ def test_signed_headers_are_verified() -> None:
     stamp = "1795000000000"
     signature = key.sign(f"{stamp}GET/trade-api/ws/v2".encode(), scheme, hashes.SHA256())
     good = {
-        "KALSHI-ACCESS-KEY": "an-id", "KALSHI-ACCESS-TIMESTAMP": stamp,
+        "KALSHI-ACCESS-KEY": "an-id",
+        "KALSHI-ACCESS-TIMESTAMP": stamp,
         "KALSHI-ACCESS-SIGNATURE": base64.b64encode(signature).decode(),
     }
     assert refusal(good, public, int(stamp) + 900) is None

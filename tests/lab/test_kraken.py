@@ -25,15 +25,27 @@ def test_checksum_of_the_vendors_padded_example() -> None:
     after its update.
     """
     bids = [
-        ("0.5666", "4831.75496356"), ("0.5665", "6658.22734739"), ("0.5664", "18724.91513344"),
-        ("0.5663", "11563.92544914"), ("0.5662", "14006.65365711"), ("0.5661", "17454.85679807"),
-        ("0.566", "18097.1547"), ("0.5659", "33644.89175666"), ("0.5658", "148.3464"),
+        ("0.5666", "4831.75496356"),
+        ("0.5665", "6658.22734739"),
+        ("0.5664", "18724.91513344"),
+        ("0.5663", "11563.92544914"),
+        ("0.5662", "14006.65365711"),
+        ("0.5661", "17454.85679807"),
+        ("0.566", "18097.1547"),
+        ("0.5659", "33644.89175666"),
+        ("0.5658", "148.3464"),
         ("0.5657", "606.70854372"),
     ]
     asks = [
-        ("0.5668", "4410.79769741"), ("0.5669", "4655.40412487"), ("0.567", "49844.89424998"),
-        ("0.5671", "24306.41678"), ("0.5672", "29783.25223475"), ("0.5673", "57234.71239278"),
-        ("0.5674", "45065.04744"), ("0.5675", "5912.76380354"), ("0.5676", "42514.92434778"),
+        ("0.5668", "4410.79769741"),
+        ("0.5669", "4655.40412487"),
+        ("0.567", "49844.89424998"),
+        ("0.5671", "24306.41678"),
+        ("0.5672", "29783.25223475"),
+        ("0.5673", "57234.71239278"),
+        ("0.5674", "45065.04744"),
+        ("0.5675", "5912.76380354"),
+        ("0.5676", "42514.92434778"),
         ("0.5677", "36304.0847022"),
     ]
     assert checksum(units(asks, 4), units(bids, 4)) == 2_439_117_997
@@ -116,7 +128,10 @@ def test_one_acknowledgement_a_symbol_then_its_snapshot(model, say) -> None:
     first, snapshot, refused, third, _ = [json.loads(f) for f in frames]
     assert first["method"] == "subscribe" and first["success"] is True and first["req_id"] == 7
     assert first["result"] == {
-        "channel": "book", "depth": 10, "snapshot": True, "symbol": "BTC/USD",
+        "channel": "book",
+        "depth": 10,
+        "snapshot": True,
+        "symbol": "BTC/USD",
     }
     assert snapshot["type"] == "snapshot" and len(snapshot["data"][0]["bids"]) == 10
     assert refused["error"] == "Currency pair not supported XBT/USD"
@@ -138,7 +153,9 @@ def test_refusals(model, say) -> None:
     assert say(model, session, wrong_depth)[0]["success"] is False
     gone = say(model, session, subscribe(["BTC/USD"], method="unsubscribe"))[0]
     assert gone["success"] and gone["result"] == {
-        "channel": "book", "depth": 10, "symbol": "BTC/USD",
+        "channel": "book",
+        "depth": 10,
+        "symbol": "BTC/USD",
     }
     for broken in ("{", "[]", {"method": "subscribe"}, {"method": "dance", "params": {}}):
         answer = say(model, session, broken)[0]

@@ -146,8 +146,7 @@ def test_the_divergence_factor_scales_the_gap() -> None:
     for _ in range(3_000):
         before = {e.id for e in model.live if e.diverged_until_ms is not None}
         model.step(lambda item: None)
-        found += [max(gaps(e)) for e in model.live
-                  if e.diverged_until_ms is not None and e.id not in before]
+        found += [max(gaps(e)) for e in model.live if e.diverged_until_ms is not None and e.id not in before]
     assert found
     assert all(100 <= gap <= 490 for gap in found)
 
@@ -252,7 +251,13 @@ def test_events_have_the_form_of_the_configuration() -> None:
         assert event["title"].startswith("SIM ")
         assert set(event) == {"id", "title", "kind", "close", "legs", "review"}
         assert set(event["review"]) == {
-            "source", "window", "void_rule", "rules_hash", "by", "at", "mismatch",
+            "source",
+            "window",
+            "void_rule",
+            "rules_hash",
+            "by",
+            "at",
+            "mismatch",
         }
         assert event["review"]["by"] == "lab" and event["review"]["mismatch"] == "0"
     binary, spot = events[0], events[-1]

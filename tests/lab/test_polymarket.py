@@ -122,8 +122,16 @@ def test_the_book_hash_is_the_venues(model) -> None:
     """The hash is the SHA-1 of the compact JSON with an empty hash, in the venue's key order."""
     body = book_body(model.live[0], model.live[0].yes_token, 123_456_789)
     assert list(body) == [
-        "market", "asset_id", "timestamp", "hash", "bids", "asks", "min_order_size", "tick_size",
-        "neg_risk", "last_trade_price",
+        "market",
+        "asset_id",
+        "timestamp",
+        "hash",
+        "bids",
+        "asks",
+        "min_order_size",
+        "tick_size",
+        "neg_risk",
+        "last_trade_price",
     ]
     text = json.dumps({**body, "hash": ""}, separators=(",", ":"))
     assert body["hash"] == hashlib.sha1(text.encode()).hexdigest()

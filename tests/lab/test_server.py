@@ -89,7 +89,8 @@ def test_rest_answers_in_the_venues_shapes() -> None:
             query = f"/markets?clob_token_ids={event.yes_token}&clob_token_ids={other.no_token}"
             gamma = await get("polymarket", query)
             assert [json.loads(g["clobTokenIds"])[0] for g in gamma] == [
-                event.yes_token, other.yes_token,
+                event.yes_token,
+                other.yes_token,
             ]
             assert json.loads(gamma[0]["outcomes"]) == ["Yes", "No"]
             assert len(json.loads(gamma[0]["outcomePrices"])) == 2
@@ -169,20 +170,32 @@ def test_four_feeds_run_over_real_sockets() -> None:
         )
         book = {"channel": "book", "symbol": ["BTC/USD"], "depth": 10}
         kalshi, poly, kraken, coinbase = await asyncio.gather(
-            talk(at["kalshi"], [{"id": 1, "cmd": "subscribe", "params": {
-                "channels": ["orderbook_delta"], "market_tickers": [event.ticker]}}], 3),
+            talk(
+                at["kalshi"],
+                [
+                    {
+                        "id": 1,
+                        "cmd": "subscribe",
+                        "params": {"channels": ["orderbook_delta"], "market_tickers": [event.ticker]},
+                    }
+                ],
+                3,
+            ),
             talk(at["polymarket"], [{"type": "market", "assets_ids": [event.yes_token]}], 2),
             talk(at["kraken"], [{"method": "subscribe", "params": book}], 4),
-            talk(at["coinbase"], [
-                {"type": "subscribe", "channel": "level2", "product_ids": ["BTC-USD"]}], 3),
+            talk(at["coinbase"], [{"type": "subscribe", "channel": "level2", "product_ids": ["BTC-USD"]}], 3),
         )
         assert [json.loads(f)["type"] for f in kalshi] == [
-            "subscribed", "orderbook_snapshot", "orderbook_delta",
+            "subscribed",
+            "orderbook_snapshot",
+            "orderbook_delta",
         ]
         assert json.loads(poly[0])[0]["event_type"] == "book"
         assert json.loads(kraken[0])["channel"] == "status"
         assert [json.loads(f)["channel"] for f in coinbase] == [
-            "l2_data", "subscriptions", "l2_data",
+            "l2_data",
+            "subscriptions",
+            "l2_data",
         ]
         assert changed == [8]
         assert all(count > 0 for count in server.messages.values())
@@ -278,7 +291,6 @@ def test_a_stall_is_made_good_for_one_second_and_the_rest_skipped() -> None:
     serve(scenario)
 
 
-
 def test_a_signed_kalshi_handshake_is_let_in_whatever_the_case_of_its_headers() -> None:
     """Right headers open the connection; header names are not case-sensitive."""
     key = rsa.generate_private_key(65_537, 2_048)
@@ -289,7 +301,8 @@ def test_a_signed_kalshi_handshake_is_let_in_whatever_the_case_of_its_headers() 
         stamp = str(model.time.wall_ms)
         signature = key.sign(f"{stamp}GET/trade-api/ws/v2".encode(), scheme, hashes.SHA256())
         header = {
-            "kalshi-access-key": "an-id", "Kalshi-Access-Timestamp": stamp,
+            "kalshi-access-key": "an-id",
+            "Kalshi-Access-Timestamp": stamp,
             "KALSHI-ACCESS-SIGNATURE": base64.b64encode(signature).decode(),
         }
         url = server.addresses()["kalshi"]["ws"]

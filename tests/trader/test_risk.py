@@ -31,7 +31,7 @@ from pipeline.trader.risk import (
 D = Decimal
 NOW = 10**15
 SCALE = Scale(6, 2)
-LIMITS = Limits.of(RiskConfig())
+LIMITS = Limits.of(RiskConfig(max_order_usd="25"))
 KELLY = D(25)
 ACCOUNT = Account(cash={"kalshi": D(100), "polymarket": D(100)})
 BUY = EdgeLeg((), ((480_000, 1000), (490_000, 3000)), SCALE, FeeSchedule(FeeKind.BPS))

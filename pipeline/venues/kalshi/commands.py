@@ -64,9 +64,7 @@ class Commands:
     def awaited(self) -> set[str]:
         """Markets whose subscription has been asked for and not yet answered."""
         asked = (
-            markets
-            for action, markets in self._pending.values()
-            if action in {"subscribe", "add_markets"}
+            markets for action, markets in self._pending.values() if action in {"subscribe", "add_markets"}
         )
         return {market for markets in asked for market in markets}
 

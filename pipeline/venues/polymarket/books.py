@@ -124,9 +124,7 @@ class PolymarketCodec:
         """Whether `asset` is subscribed; without any subscription, as on a tape, every one is."""
         return self._wanted is None or asset in self._wanted
 
-    def _price_change(
-        self, changes: list[LevelChange], timestamp: Any, events: list[Event]
-    ) -> None:
+    def _price_change(self, changes: list[LevelChange], timestamp: Any, events: list[Event]) -> None:
         found: dict[str, Change] = {}
         broken: dict[str, str] = {}
         wanted = self._wanted
@@ -215,7 +213,7 @@ class PolymarketCodec:
         kind = loose.event_type
         if kind in {"", "price_change"} and loose.price_changes is not None:
             self._loose_price_change(loose, events)
-        elif kind == "" and (loose.bids is not None or loose.asks is not None):
+        elif kind == "" and (len(loose.bids) or len(loose.asks)):
             self._untagged_book(item, why, events)
         elif kind in {"book", "price_change", "tick_size_change"}:
             events += self._lost(item, why)
@@ -224,9 +222,7 @@ class PolymarketCodec:
         else:
             events.append(Ignored(text_of(kind)))
 
-    def _untagged_book(
-        self, item: bytes | msgspec.Raw, why: str, events: list[Event]
-    ) -> None:
+    def _untagged_book(self, item: bytes | msgspec.Raw, why: str, events: list[Event]) -> None:
         """A book without `event_type`, as older frames and the REST answers have it."""
         try:
             message = decode_book(item)

@@ -76,8 +76,9 @@ class LooseMessage(msgspec.Struct, gc=False):
 
     event_type: str = ""
     asset_id: Any = None
-    bids: msgspec.Raw | None = None
-    asks: msgspec.Raw | None = None
+    # Not `Raw | None`: that takes nothing but null. What was not sent is empty.
+    bids: msgspec.Raw = msgspec.Raw()
+    asks: msgspec.Raw = msgspec.Raw()
     price_changes: list[msgspec.Raw] | None = None
     timestamp: Any = None
 
@@ -89,13 +90,7 @@ class AssetOnly(msgspec.Struct, gc=False):
 
 
 Message = (
-    BookMessage
-    | PriceChange
-    | TickSizeChange
-    | MarketResolved
-    | LastTradePrice
-    | BestBidAsk
-    | NewMarket
+    BookMessage | PriceChange | TickSizeChange | MarketResolved | LastTradePrice | BestBidAsk | NewMarket
 )
 
 decode_message = msgspec.json.Decoder(Message).decode

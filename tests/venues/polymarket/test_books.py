@@ -1,0 +1,398 @@
+"""Polymarket's codec: one book a token as sent, whatever form a frame has, and only of what is followed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.feed.book import BookKeeper
+from pipeline.model import INT64_MAX, BookState, Market, Scale
+from pipeline.tape import TapeLine, read
+from pipeline.venues.codec import Bad, Change, Event, Gap, Ignored, Listed, Settled, Snapshot
+from pipeline.venues.polymarket.books import PolymarketCodec, make
+
+DATA = Path(__file__).resolve().parents[1] / "data" / "polymarket"
+YES, NO = "1" * 38 + "2" * 38, "3" * 38 + "4" * 38
+SCALE = Scale(6, 6)
+CHANGED_NS = 1_793_607_330_300_000_000
+
+
+def frame(name: str) -> bytes:
+    return (DATA / f"ws_{name}.json").read_bytes()
+
+
+def only(events: list[Event]) -> Event:
+    assert len(events) == 1, events
+    return events[0]
+
+
+def subscribed(*tokens: str) -> PolymarketCodec:
+    codec = make({})
+    codec.subscribe(tokens)
+    return codec
+
+
+def change(*entries: dict[str, Any], **fields: Any) -> bytes:
+    """A `price_change` of YES unless an entry says otherwise."""
+    full = [{"asset_id": YES, "price": "0.5", "size": "1", "side": "BUY"} | entry for entry in entries]
+    message = {"event_type": "price_change", "timestamp": "1793607330300", "price_changes": full}
+    return json.dumps(message | fields).encode()
+
+
+def book(bids: str = "0.4", asks: str = "0.6", token: str = YES, **fields: Any) -> dict[str, Any]:
+    def side(prices: str) -> list[dict[str, str]]:
+        return [{"price": price, "size": "5"} for price in prices.split()]
+
+    return {"event_type": "book", "asset_id": token, "bids": side(bids), "asks": side(asks)} | fields
+
+
+def text(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def live(*tokens: str) -> tuple[PolymarketCodec, BookKeeper]:
+    codec, keeper = subscribed(*tokens), BookKeeper("polymarket")
+    keeper.apply_frame(codec.decode(text([book(token=token) for token in tokens])))
+    return codec, keeper
+
+
+def states(keeper: BookKeeper) -> dict[str, BookState]:
+    return {name: each.state for name, each in keeper.books.items()}
+
+
+# -- what is sent
+
+
+def test_the_first_subscription_has_its_own_form() -> None:
+    """`assets_ids` is the venue's spelling; each token is named once."""
+    codec = make({})
+    assert codec.subscribe([]) == []
+    (first,) = map(json.loads, codec.subscribe([YES, YES]))
+    assert first == {"type": "market", "assets_ids": [YES], "custom_feature_enabled": True}
+    (later,) = map(json.loads, codec.subscribe([YES, NO]))
+    assert later == {"operation": "subscribe", "assets_ids": [NO], "custom_feature_enabled": True}
+    assert codec.subscribe([NO]) == []
+
+
+def test_leaving_names_only_what_was_followed() -> None:
+    """An unknown token is not mentioned; coming back is a later subscription."""
+    codec = subscribed(YES)
+    (leave,) = map(json.loads, codec.unsubscribe([YES, NO]))
+    assert leave == {"operation": "unsubscribe", "assets_ids": [YES]}
+    assert codec.unsubscribe([YES]) == []
+    (back,) = map(json.loads, codec.subscribe([YES]))
+    assert back["operation"] == "subscribe"
+
+
+def test_a_resync_leaves_and_comes_back() -> None:
+    """Naming an active token again is refused as a duplicate, so it is left first."""
+    codec = subscribed(YES, NO)
+    leave, back = map(json.loads, codec.resync([NO, "9"]))
+    assert leave == {"operation": "unsubscribe", "assets_ids": [NO]}
+    assert back == {"operation": "subscribe", "assets_ids": [NO], "custom_feature_enabled": True}
+    assert codec.resync(["9"]) == codec.resync([]) == []
+
+
+def test_a_pong_pays_the_debt_of_pings() -> None:
+    """Pings are the text PING; only PONG is their answer, books are not."""
+    codec = make({})
+    assert (codec.ping(), codec.ping(), codec.unanswered) == ("PING", "PING", 2)
+    codec.decode(frame("book"))
+    assert codec.unanswered == 2
+    assert only(codec.decode(b"PONG")) == Ignored("PONG")
+    assert codec.unanswered == 0
+    codec.ping()
+    codec.decode(b"PONG\n")
+    assert codec.unanswered == 0
+
+
+# -- books and changes
+
+
+def test_an_array_of_books_is_a_snapshot_each() -> None:
+    """Prices may lack their zero, levels come in any order, zero sizes are none, empty sides are empty."""
+    ns = 1_793_607_330_251_000_000
+    assert make({}).decode(frame("book")) == [
+        Snapshot(
+            YES,
+            bids=[(480_000, 30_000_000), (500_000, 15_250_000)],
+            asks=[(540_000, 10_000_000), (515_000, 25_000_000)],
+            venue_ns=ns,
+        ),
+        Snapshot(NO, [(485_000, 25_000_000)], [], ns),
+    ]
+
+
+def test_a_book_without_its_type_is_a_book() -> None:
+    """Frames of 2025 and REST answers have no `event_type`; alone or in an array they are the same."""
+    expected = Snapshot(YES, [(10_000, 77_000_000)], [(990_000, 5_000_000)], 1_793_607_330_251_000_000)
+    assert only(make({}).decode(frame("book_untagged"))) == expected
+    assert only(make({}).decode(b"[" + frame("book_untagged") + b"]")) == expected
+
+
+def test_a_mirrored_change_is_one_change_a_token() -> None:
+    """Keys come in any order and `event_type` last; empty and missing best prices are no fault."""
+    assert make({}).decode(frame("price_change")) == [
+        Change(YES, [(500_000, 200_000_000), (480_000, 0)], [], CHANGED_NS),
+        Change(NO, [], [(500_000, 200_000_000)], CHANGED_NS),
+    ]
+
+
+def test_only_what_is_subscribed_is_used() -> None:
+    """The mirror of the other token, and messages still under way after an unsubscribe, are ignored."""
+    codec = subscribed(YES)
+    assert [type(event) for event in codec.decode(frame("price_change"))] == [Change]
+    assert codec.decode(frame("book"))[1] == Ignored("book")
+    codec.unsubscribe([YES])
+    assert only(codec.decode(frame("price_change"))) == Ignored("price_change")
+    assert only(codec.decode(frame("book_untagged"))) == Ignored("book")
+    assert only(codec.decode(frame("tick_size_change"))) == Ignored("tick_size_change")
+
+
+def test_sizes_are_absolute_so_a_repetition_does_no_harm() -> None:
+    """The same change may come twice with its tokens swapped."""
+    codec, keeper = live(YES, NO)
+    entries = [{"price": "0.45", "size": "7"}, {"asset_id": NO, "price": "0.55", "size": "7", "side": "SELL"}]
+    for order in (entries, entries[::-1]):
+        keeper.apply_frame(codec.decode(change(*order)))
+    assert keeper.books[YES].top()[0] == [(450_000, 7_000_000), (400_000, 5_000_000)]
+    assert keeper.books[NO].top()[1] == [(550_000, 7_000_000), (600_000, 5_000_000)]
+
+
+def test_a_lock_within_a_batch_is_no_fault() -> None:
+    """Frames of one batch lock the book for a moment; a real cross is seen."""
+    codec, keeper = live(YES)
+    keeper.apply_frame(codec.decode(change({"price": "0.6"})))
+    assert states(keeper) == {YES: BookState.LIVE}
+    keeper.apply_frame(codec.decode(change({"price": "0.61"})))
+    assert states(keeper) == {YES: BookState.CROSSED}
+
+
+def test_one_price_twice_in_a_change_keeps_the_order() -> None:
+    """The last one counts in the book."""
+    codec, keeper = live(YES)
+    keeper.apply_frame(codec.decode(change({"size": "3"}, {"size": "4"})))
+    assert keeper.books[YES].top()[0][0] == (500_000, 4_000_000)
+
+
+def test_a_token_has_its_own_scale_where_one_is_known() -> None:
+    """Scales are arguments; the default is 6 and 6."""
+    event = only(PolymarketCodec({YES: Scale(4, 2)}).decode(change({"price": ".0025", "size": "1.25"})))
+    assert event == Change(YES, [(25, 125)], [], CHANGED_NS)
+
+
+@pytest.mark.parametrize("timestamp", ["", None, "soon", -1, 1.5, [], "99999999999999999999"])
+def test_a_time_that_makes_no_sense_is_no_time(timestamp: Any) -> None:
+    """Eight rows of a real log had the time 0; the book is right all the same."""
+    event = only(make({}).decode(change({}, timestamp=timestamp)))
+    assert isinstance(event, Change)
+    assert event.venue_ns == 0
+
+
+@pytest.mark.parametrize("frame_text", [b"[]", b"[ ]", b" []\n", change()])
+def test_a_frame_with_nothing_in_it_changes_nothing(frame_text: bytes) -> None:
+    """An empty array is sent at times; no event list is ever empty."""
+    assert isinstance(only(make({}).decode(frame_text)), Ignored)
+
+
+# -- nonsense
+
+
+BAD_ENTRIES = [
+    {"price": "0"},
+    {"price": "1"},
+    {"price": "1.5"},
+    {"price": "-0.5"},
+    {"price": ""},
+    {"price": "."},
+    {"price": "NaN"},
+    {"price": "0.0000001"},
+    {"price": 0.5},
+    {"price": None},
+    {"price": "0." + "5" * 40},
+    {"size": ""},
+    {"size": "-1"},
+    {"size": "0.0000001"},
+    {"size": "1e30"},
+    {"size": str(INT64_MAX)},
+    {"size": 5},
+    {"side": "buy"},
+    {"side": ""},
+    {"side": None},
+]
+
+
+@pytest.mark.parametrize("entry", BAD_ENTRIES, ids=str)
+def test_an_entry_that_cannot_be_loses_its_token_only(entry: dict[str, Any]) -> None:
+    """Nothing of that token's change is used; the mirrored one is."""
+    codec, keeper = live(YES, NO)
+    events = codec.decode(change({"price": "0.3"}, entry, {"asset_id": NO, "price": "0.45"}))
+    (bad,) = [event for event in events if isinstance(event, Bad)]
+    assert (bad.lost, bad.markets) == (True, (YES,))
+    keeper.apply_frame(events)
+    assert states(keeper) == {YES: BookState.GAP, NO: BookState.LIVE}
+    assert keeper.books[NO].top()[0][0][0] == 450_000
+    assert (keeper.bad_frames, keeper.gaps, keeper.resync) == (1, 0, {YES})
+
+
+@pytest.mark.parametrize("token", [None, "", 5, "9" * 200])
+def test_an_entry_of_nobody_loses_every_book(token: Any) -> None:
+    """It may have been about any of them."""
+    codec, keeper = live(YES, NO)
+    keeper.apply_frame(codec.decode(change({}, {"asset_id": token})))
+    assert states(keeper) == {YES: BookState.GAP, NO: BookState.GAP}
+
+
+def test_nonsense_about_others_is_no_matter() -> None:
+    """An entry, a book and a grid of a token that is not followed are ignored, however broken."""
+    codec, keeper = live(YES)
+    frames = [
+        change({"price": "0.45"}, {"asset_id": NO, "price": 1}),
+        text(book(token=NO) | {"bids": 5}),
+        text({"event_type": "tick_size_change", "asset_id": NO}),
+        change({"asset_id": NO, "price": "7"}),
+    ]
+    for each in frames:
+        keeper.apply_frame(codec.decode(each))
+    assert (keeper.bad_frames, states(keeper)) == (0, {YES: BookState.LIVE})
+    assert keeper.books[YES].top()[0][0][0] == 450_000
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        book(bids="0.4 .4"),
+        book(asks="0.6 0.600"),
+        book(bids="1"),
+        book() | {"bids": None, "asks": None},
+        book() | {"asks": [["0.6", "5"]]},
+        book() | {"bids": "none"},
+        book() | {"event_type": "", "bids": [{"price": "0.4"}]},
+        {"event_type": "book", "asset_id": YES},
+        {"event_type": "price_change", "asset_id": YES, "changes": []},
+        {"event_type": "tick_size_change", "asset_id": YES},
+    ],
+    ids=str,
+)
+def test_a_broken_message_loses_its_token(broken: dict[str, Any]) -> None:
+    """A price that comes twice, no sides at all, or the wrong shape: the book is unknown; so is no other."""
+    codec, keeper = live(YES, NO)
+    keeper.apply_frame(codec.decode(text(broken)))
+    assert states(keeper) == {YES: BookState.GAP, NO: BookState.LIVE}
+
+
+def test_one_broken_message_of_an_array_does_not_hide_the_others() -> None:
+    """What is sound before and after it is used."""
+    codec, keeper = live(YES, NO)
+    array = [book("0.41", token=NO), {"event_type": "book", "asset_id": YES, "bids": 1}, 5, "x", None]
+    keeper.apply_frame(codec.decode(text([*array, book("0.42", token=NO)])))
+    assert states(keeper) == {YES: BookState.GAP, NO: BookState.LIVE}
+    assert keeper.books[NO].top()[0][0][0] == 420_000
+    assert keeper.bad_frames == 1
+
+
+def test_a_frame_cut_off_loses_every_book() -> None:
+    """Nobody knows what was in the rest."""
+    codec, keeper = live(YES, NO)
+    keeper.apply_frame(codec.decode(frame("price_change")[:-20]))
+    assert states(keeper) == {YES: BookState.GAP, NO: BookState.GAP}
+    assert keeper.bad_frames == 1
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    levels=st.dictionaries(st.integers(1, 999), st.integers(0, 10**12), max_size=12),
+    changes=st.lists(st.tuples(st.integers(1, 999), st.integers(0, 10**12)), max_size=12),
+)
+def test_a_book_is_what_snapshot_and_changes_say(
+    levels: dict[int, int], changes: list[tuple[int, int]]
+) -> None:
+    """Written as text and read again, every size is exactly what was sent last for its price."""
+    codec, keeper = make({}), BookKeeper("polymarket")
+
+    def level(price: int, units: int) -> dict[str, str]:
+        return {"price": f".{price:03d}", "size": f"{units // 10**6}.{units % 10**6:06d}"}
+
+    bids = [level(price, units) for price, units in levels.items()]
+    keeper.apply_frame(codec.decode(text(book(asks="") | {"bids": bids})))
+    keeper.apply_frame(codec.decode(change(*[level(*each) for each in changes])))
+    expected = {price * 1_000: units for price, units in (levels | dict(changes)).items() if units}
+    assert keeper.books[YES].top()[0] == sorted(expected.items(), reverse=True)
+
+
+# -- other messages
+
+
+def test_a_new_grid_voids_the_book_without_counting_a_gap() -> None:
+    """No message was lost: the venue says so itself. Changes are ignored until the next `book`."""
+    codec, keeper = live(YES, NO)
+    events = codec.decode(frame("tick_size_change"))
+    assert events == [
+        Gap((YES,), "tick size change", counted=False),
+        Listed(Market("polymarket", YES, SCALE, grid_ticks=1_000)),
+    ]
+    keeper.apply_frame(events)
+    keeper.apply_frame(codec.decode(change({"price": "0.45"})))
+    assert states(keeper) == {YES: BookState.GAP, NO: BookState.LIVE}
+    assert (keeper.gaps, keeper.resync) == (0, {YES})
+    keeper.apply_frame(codec.decode(text(book())))
+    assert states(keeper)[YES] == BookState.LIVE
+
+
+@pytest.mark.parametrize("size", ["0", "-0.01", "0.0000001", "x", ""])
+def test_a_grid_that_cannot_be_is_a_bad_frame(size: str) -> None:
+    """The book is void all the same."""
+    gap, bad = make({}).decode(frame("tick_size_change").replace(b"0.001", size.encode()))
+    assert isinstance(gap, Gap)
+    assert isinstance(bad, Bad)
+    assert (bad.lost, bad.markets) == (True, (YES,))
+
+
+def test_a_result_is_told_for_both_tokens() -> None:
+    """Each token's metadata is read again; a stranger's result is not told."""
+    told = [Settled(YES), Settled(NO)]
+    assert make({}).decode(frame("market_resolved")) == told
+    assert subscribed(NO).decode(frame("market_resolved")) == told
+    assert only(subscribed("9").decode(frame("market_resolved"))) == Ignored("market_resolved")
+
+
+def test_a_result_for_a_thousand_tokens_is_bounded() -> None:
+    """A binary market has two."""
+    message = {"event_type": "market_resolved", "assets_ids": [str(number) for number in range(1_000)]}
+    assert len(make({}).decode(text(message))) == 16
+
+
+@pytest.mark.parametrize("name", ["last_trade_price", "best_bid_ask", "new_market"])
+def test_messages_that_say_nothing_new(name: str) -> None:
+    """A top of book may come before the changes that it sums up, so it is not used."""
+    assert only(make({}).decode(frame(name))) == Ignored(name)
+
+
+def test_a_message_of_the_future_is_ignored() -> None:
+    """New event types were added before; one without a type at all is a bad frame that loses nothing."""
+    assert only(make({}).decode(b'{"event_type":"fee_change","asset_id":"1"}')) == Ignored("fee_change")
+    bad = only(make({}).decode(b'{"asset_id":"1"}'))
+    assert isinstance(bad, Bad)
+    assert not bad.lost
+
+
+# -- recordings
+
+
+@pytest.mark.parametrize("name", ["polymarket_20251030_btc15m", "polymarket_20260709_worldcup"])
+def test_a_recording_is_read_without_a_complaint(tapes: Path, name: str) -> None:
+    """Every frame is understood, and the books are never crossed."""
+    codec, keeper = make({}), BookKeeper("polymarket")
+    for line in read(tapes / f"{name}.jsonl.gz"):
+        assert isinstance(line, TapeLine)
+        events = codec.decode(line.data.encode())
+        assert not [event for event in events if isinstance(event, Bad)]
+        keeper.apply_frame(events)
+        assert set(states(keeper).values()) == {BookState.LIVE}
+    assert keeper.book_messages > 100
+    assert (keeper.bad_frames, keeper.gaps, keeper.desyncs) == (0, 0, 0)
