@@ -50,6 +50,14 @@ def iso_ns(text: object) -> int:
     return ns if 0 < ns <= INT64_MAX else 0
 
 
+def published_units(number: object, decimals: int) -> int:
+    """Units of a published size or step on a scale; 0 where none was sent. ValueError if below 0."""
+    units = 0 if number is None else to_units(str(number), decimals)
+    if units < 0:
+        raise ValueError(f"{number} is below 0")
+    return units
+
+
 def millis_ns(value: Any) -> int:
     """Nanoseconds of a time in milliseconds, a number or its text; 0 for anything else."""
     if isinstance(value, str) and len(value) <= 13 and value.isascii() and value.isdigit():

@@ -12,8 +12,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from pipeline.model import DEFAULT_SCALES, UNKNOWN_FEE, FeeSchedule, Market, MarketStatus, to_units
-from pipeline.venues.parsing import UNREADABLE, text_of
+from pipeline.model import DEFAULT_SCALES, UNKNOWN_FEE, FeeSchedule, Market, MarketStatus
+from pipeline.venues.parsing import UNREADABLE, published_units, text_of
 
 
 class _Product(msgspec.Struct, gc=False):
@@ -57,10 +57,10 @@ def _market(name: str, sent: _Product, fee: FeeSchedule | None) -> Market:
         "coinbase",
         name,
         scale,
-        grid_ticks=_units(sent.price_increment, scale.price_decimals),
-        lot_units=_units(sent.base_increment, scale.size_decimals),
-        min_units=_units(sent.base_min_size, scale.size_decimals),
-        min_cost_micros=_units(sent.quote_min_size, 6),
+        grid_ticks=published_units(sent.price_increment, scale.price_decimals),
+        lot_units=published_units(sent.base_increment, scale.size_decimals),
+        min_units=published_units(sent.base_min_size, scale.size_decimals),
+        min_cost_micros=published_units(sent.quote_min_size, 6),
         fee=fee or UNKNOWN_FEE,
         status=_status(sent),
         title=name,
@@ -76,11 +76,3 @@ def _status(sent: _Product) -> MarketStatus:
     blocked = sent.trading_disabled or sent.is_disabled or sent.cancel_only or sent.view_only
     resting = sent.limit_only or sent.post_only or sent.auction_mode
     return MarketStatus.PAUSED if blocked or resting or sent.status != "online" else MarketStatus.OPEN
-
-
-def _units(text: str | None, decimals: int) -> int:
-    """A number that is not below 0 on a scale, 0 where none was sent."""
-    units = 0 if text is None else to_units(text, decimals)
-    if units < 0:
-        raise ValueError(f"{text} is below 0")
-    return units

@@ -19,9 +19,8 @@ from pipeline.model import (
     Market,
     MarketStatus,
     Scale,
-    to_units,
 )
-from pipeline.venues.parsing import UNREADABLE, VenueTroubleError, text_of
+from pipeline.venues.parsing import UNREADABLE, VenueTroubleError, published_units, text_of
 
 _OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 _STATUS = {
@@ -100,10 +99,10 @@ def _market(symbol: str, sent: _Pair, fee: FeeSchedule | None) -> Market:
         "kraken",
         symbol,
         scale,
-        grid_ticks=_units(sent.tick_size, scale.price_decimals),
+        grid_ticks=published_units(sent.tick_size, scale.price_decimals),
         lot_units=1,
-        min_units=_units(sent.ordermin, scale.size_decimals),
-        min_cost_micros=_units(sent.costmin, 6),
+        min_units=published_units(sent.ordermin, scale.size_decimals),
+        min_cost_micros=published_units(sent.costmin, 6),
         fee=fee or _fee(sent),
         status=_STATUS.get(sent.status or "", MarketStatus.UNKNOWN),
         title=symbol,
@@ -125,11 +124,3 @@ def _ppm(per_cent: Decimal) -> int:
     if ppm != ppm.to_integral_value():
         raise ValueError(f"a fee of {per_cent} per cent is not one we can compute")
     return int(ppm)
-
-
-def _units(text: str | None, decimals: int) -> int:
-    """A number that is not below 0 on a scale, 0 where none was sent."""
-    units = 0 if text is None else to_units(text, decimals)
-    if units < 0:
-        raise ValueError(f"{text} is below 0")
-    return units

@@ -20,9 +20,8 @@ from pipeline.model import (
     Market,
     MarketResult,
     MarketStatus,
-    to_units,
 )
-from pipeline.venues.parsing import UNREADABLE, iso_ns, text_of
+from pipeline.venues.parsing import UNREADABLE, iso_ns, published_units, text_of
 
 # A request names at most so many tokens, because each is 77 digits of the address.
 TOKENS_PER_REQUEST = 20
@@ -90,9 +89,9 @@ def _tokens(sent: _Market, names: frozenset[str], fee: FeeSchedule | None) -> It
             "polymarket",
             token,
             scale,
-            grid_ticks=_units(sent.order_price_min_tick_size, scale.price_decimals),
+            grid_ticks=published_units(sent.order_price_min_tick_size, scale.price_decimals),
             lot_units=_LOT_UNITS,
-            min_units=_units(sent.order_min_size, scale.size_decimals),
+            min_units=published_units(sent.order_min_size, scale.size_decimals),
             min_cost_micros=_MIN_COST_MICROS,
             fee=fee or _fee(sent),
             close_ns=iso_ns(sent.end_date),
@@ -134,11 +133,3 @@ def _fee(sent: _Market) -> FeeSchedule:
     if rate_ppm != rate_ppm.to_integral_value() or exponent != exponent.to_integral_value():
         raise ValueError(f"a fee rate {rate} with exponent {exponent} is not one we can compute")
     return FeeSchedule(FeeKind.POLYMARKET, rate_ppm=int(rate_ppm), exponent=int(exponent))
-
-
-def _units(number: Decimal | None, decimals: int) -> int:
-    """A positive number on a scale, 0 where none was sent."""
-    units = 0 if number is None else to_units(str(number), decimals)
-    if units < 0:
-        raise ValueError(f"{number} is below 0")
-    return units

@@ -314,11 +314,24 @@ def test_a_broken_message_of_a_market_not_followed_still_counts() -> None:
 def test_a_broken_message_without_a_market_loses_its_subscription() -> None:
     """Nobody knows whose change it was; its number shows what else is missing."""
     codec, keeper = live()
-    keeper.apply_frame(codec.decode(reply("orderbook_delta", sid=4, seq=5, msg={"delta_fp": "1.00"})))
+    keeper.apply_frame(codec.decode(reply("orderbook_delta", sid=4, seq=3, msg={"delta_fp": "1.00"})))
     assert states(keeper) == {A: BookState.GAP, B: BookState.GAP}
-    assert (keeper.gaps, keeper.bad_frames) == (1, 1)
+    assert (keeper.gaps, keeper.bad_frames) == (0, 1)
+    keeper.apply_frame(codec.decode(reply("orderbook_delta", sid=4, seq=5, msg={})))
+    assert (keeper.gaps, keeper.bad_frames) == (1, 2)
     again = only(codec.decode(reply("orderbook_delta", sid=4, seq=5, msg={})))
     assert again == Ignored("duplicate", duplicate=True)
+
+
+@pytest.mark.parametrize("sid", [None, 77, "4"])
+def test_a_broken_message_of_no_known_subscription_loses_its_market(sid: Any) -> None:
+    """The ticker says whose it was; without one it may have been anybody's."""
+    codec, keeper = live()
+    text = json.loads(delta(3, price_dollars=None)) | {"sid": sid}
+    keeper.apply_frame(codec.decode(json.dumps(text).encode()))
+    assert states(keeper)[A] == BookState.GAP
+    keeper.apply_frame(codec.decode(reply("orderbook_delta", seq=3, msg={})))
+    assert states(keeper)[B] == BookState.GAP
 
 
 def test_what_cannot_be_understood_in_a_book_subscription_may_have_been_a_change() -> None:
@@ -381,12 +394,23 @@ def test_an_ok_that_leaves_a_market_out_refuses_it() -> None:
     assert again["params"]["market_tickers"] == ["KXNONE-1"]
 
 
-def test_an_ok_without_a_list_accepts_all() -> None:
-    """The list may be left out."""
+@pytest.mark.parametrize("fields", [{"sid": 4, "seq": 1}, {}, {"sid": 77}, {"msg": [{"sid": 4}]}])
+def test_an_ok_without_a_list_accepts_all(fields: dict[str, Any]) -> None:
+    """The list may be left out, and so may the subscription."""
     codec = subscribed(A)
     (command,) = map(json.loads, codec.subscribe([B]))
-    answer = reply("ok", id=command["id"], sid=4, seq=1)
-    assert only(codec.decode(answer)) == Subscribed((B,), ok=True)
+    assert only(codec.decode(reply("ok", id=command["id"], **fields))) == Subscribed((B,), ok=True)
+
+
+def test_channels_that_are_not_ours_have_no_books() -> None:
+    """On a recording there may be trades too: their numbers are their own."""
+    codec, keeper = live()
+    trades = reply("subscribed", id=0, msg={"channel": "trade", "sid": 7})
+    assert only(codec.decode(trades)) == Ignored("subscribed trade")
+    for _ in range(2):
+        assert only(codec.decode(frame("trade"))) == Ignored("trade")
+    keeper.apply_frame(codec.decode(reply("unsubscribed", sid=7, seq=900)))
+    assert set(states(keeper).values()) == {BookState.LIVE}
 
 
 @pytest.mark.parametrize("name", ["error_overflow", "error_channel", "unsubscribed"])
@@ -414,6 +438,13 @@ def test_an_ending_error_without_a_number_ends_what_it_names() -> None:
     gap = only(codec.decode(named))
     assert isinstance(gap, Gap)
     assert set(gap.markets) == {A, B}
+    codec = make({})
+    for text in (snapshot(1, A, sid=1), snapshot(1, B, sid=2)):
+        codec.decode(text)
+    gap = only(codec.decode(named))
+    assert isinstance(gap, Gap)
+    assert gap.markets == (B,)
+    codec = make({})
     assert only(codec.decode(reply("error", msg={"code": 10, "msg": "x"}))) == Gap(
         (), "error 10: x", counted=False
     )
@@ -468,6 +499,14 @@ def test_messages_beside_the_book(name: str, event: Event) -> None:
     """Each has its one meaning, and none is a bad frame."""
     assert only(subscribed(A).decode(frame(name))) == event
     assert only(make({}).decode(frame(name))) == event
+
+
+def test_a_change_of_the_grid_that_does_not_say_it_is_ignored() -> None:
+    """Zero is no grid."""
+    text = json.loads(frame("lifecycle_price_levels"))
+    text["msg"]["price_ranges"] = []
+    event = only(make({}).decode(json.dumps(text).encode()))
+    assert event == Ignored("market_lifecycle_v2 price_level_structure_updated")
 
 
 def test_a_settlement_is_told_like_a_determination() -> None:

@@ -17,7 +17,19 @@ def fed(numbers: str) -> list[str | None]:
 
 
 @pytest.mark.parametrize(
-    "numbers", ["1 2 3", "7 8 9", "1 r2 3", "1 r2 2 3", "1 2 r1 3", "r1 r2 3 4", "r5 1 2"]
+    "numbers",
+    [
+        "1 2 3",
+        "7 8 9",
+        "1 r2 3",
+        "1 r2 2 3",
+        "1 2 r1 3",
+        "r1 r2 3 4",
+        "r5 1 2",
+        "1 r2 r2 3",
+        "0 1 r2",
+        "0 r0 1",
+    ],
 )
 def test_numbers_in_order(numbers: str) -> None:
     """The first number may be any; replies may share the counter or have their own."""
@@ -30,7 +42,9 @@ def test_a_number_seen_before_is_a_duplicate(numbers: str) -> None:
     assert fed(numbers)[-1] is None
 
 
-@pytest.mark.parametrize("numbers", ["1 3", "1 r2 4", "1 r3", "5 6 2", "1 2 r9", "1 5 4"])
+@pytest.mark.parametrize(
+    "numbers", ["1 3", "1 r2 4", "1 r3", "5 6 2", "1 2 r9", "1 5 4", "0 2", "0 r2", "1 r3 2"]
+)
 def test_a_jump_either_way_is_said_with_both_numbers(numbers: str) -> None:
     """Forward is a gap, backward a reset."""
     said = fed(numbers)[-1]

@@ -77,6 +77,7 @@ def test_the_first_subscription_has_its_own_form() -> None:
     (later,) = map(json.loads, codec.subscribe([YES, NO]))
     assert later == {"operation": "subscribe", "assets_ids": [NO], "custom_feature_enabled": True}
     assert codec.subscribe([NO]) == []
+    assert codec.last_sequence == 0
 
 
 def test_leaving_names_only_what_was_followed() -> None:
@@ -133,6 +134,17 @@ def test_a_book_without_its_type_is_a_book() -> None:
     expected = Snapshot(YES, [(10_000, 77_000_000)], [(990_000, 5_000_000)], 1_793_607_330_251_000_000)
     assert only(make({}).decode(frame("book_untagged"))) == expected
     assert only(make({}).decode(b"[" + frame("book_untagged") + b"]")) == expected
+
+
+def test_a_side_that_is_missing_is_empty() -> None:
+    """No side at all is no book, one side is."""
+    for side in ("bids", "asks"):
+        message = book(timestamp="1") | {side: None}
+        snapshot = only(make({}).decode(text(message)))
+        del message[side]
+        assert only(make({}).decode(text(message))) == snapshot
+        assert isinstance(snapshot, Snapshot)
+        assert getattr(snapshot, side) == []
 
 
 def test_a_mirrored_change_is_one_change_a_token() -> None:
@@ -244,6 +256,9 @@ def test_an_entry_that_cannot_be_loses_its_token_only(entry: dict[str, Any]) -> 
 def test_an_entry_of_nobody_loses_every_book(token: Any) -> None:
     """It may have been about any of them."""
     codec, keeper = live(YES, NO)
+    bad = only(codec.decode(change({"asset_id": token})))
+    assert isinstance(bad, Bad)
+    assert (bad.lost, bad.markets) == (True, ())
     keeper.apply_frame(codec.decode(change({}, {"asset_id": token})))
     assert states(keeper) == {YES: BookState.GAP, NO: BookState.GAP}
 
@@ -298,10 +313,19 @@ def test_one_broken_message_of_an_array_does_not_hide_the_others() -> None:
 
 def test_a_frame_cut_off_loses_every_book() -> None:
     """Nobody knows what was in the rest."""
-    codec, keeper = live(YES, NO)
-    keeper.apply_frame(codec.decode(frame("price_change")[:-20]))
-    assert states(keeper) == {YES: BookState.GAP, NO: BookState.GAP}
-    assert keeper.bad_frames == 1
+    for cut in (frame("price_change")[:-20], frame("book")[:-20]):
+        codec, keeper = live(YES, NO)
+        keeper.apply_frame(codec.decode(cut))
+        assert states(keeper) == {YES: BookState.GAP, NO: BookState.GAP}
+        assert keeper.bad_frames == 1
+
+
+@pytest.mark.parametrize("noise", [b"", b"[5", b"[]]", b"OK", b'"x"', b"5"])
+def test_noise_without_an_object_is_bad_and_loses_nothing(noise: bytes) -> None:
+    """No change of a book fits into it."""
+    bad = only(make({}).decode(noise))
+    assert isinstance(bad, Bad)
+    assert not bad.lost
 
 
 @settings(max_examples=100, deadline=None)
