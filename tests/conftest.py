@@ -7,6 +7,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A slow machine is no failure, and CI draws the same examples each time.
+settings.register_profile("parallax", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("parallax")
 
 for name in [name for name in os.environ if name.startswith("PARALLAX_")]:
     del os.environ[name]

@@ -1,22 +1,38 @@
 """Connection: one WebSocket to a venue. The door to websocket-client.
 
-In: bytes from a venue. Out: whole text frames, and the time of the last sign of life. Run by a feed in
+In: bytes from a venue. Out: whole messages, and the time of the last sign of life. Run by a feed in
 its own loop with short timeouts; never WebSocketApp, whose deadlines are checked only between frames.
-UTF-8 is not checked here: in pure Python that costs more than all else together, and the JSON decoder
-refuses bad text anyway.
+websocket-client shakes hands and sends; its reader costs ten times ours and knows no limits, so our
+own reads on its socket. That is possible because it reads the handshake byte by byte: what follows is
+still in the socket. UTF-8 is not checked here: the JSON decoder refuses bad text anyway.
 """
 
 from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, cast
 
 import websocket
 
 from pipeline.clock import Clock
+from pipeline.feed.frames import CLOSE, MIB, PING, PROTOCOL_ERROR, Control, FrameError, FrameReader, Item
 
 CONNECT_SECONDS = 2.0
+# A venue that does not take what we send for this long is gone.
+SEND_SECONDS = 1.0
+RECEIVE_BYTES = 256 * 1024
+# A read shorter than the largest TLS record has emptied the socket, or nearly.
+TLS_RECORD_BYTES = 16 * 1024
+# No honest answer to a handshake is longer, its error page included.
+HANDSHAKE_BYTES = 256 * 1024
+
+# What the library and the socket raise when a connection fails.
+TROUBLE = (OSError, websocket.WebSocketException, ValueError)
+NOTHING_YET = (TimeoutError, BlockingIOError, ssl.SSLWantReadError)
 
 
 class ConnectionLostError(Exception):
@@ -24,62 +40,206 @@ class ConnectionLostError(Exception):
 
 
 class Connection:
-    """An open WebSocket. Any frame from the venue is a proof of life."""
+    """An open WebSocket. Any whole frame from the venue is a proof of life; half a frame is none."""
 
-    def __init__(self, url: str, headers: Mapping[str, str], clock: Clock) -> None:
-        """Connect and shake hands within CONNECT_SECONDS. Raises ConnectionLostError."""
+    def __init__(self, url: str, headers: Mapping[str, str], clock: Clock, *, limit_bytes: int = MIB) -> None:
+        """Connect and shake hands within CONNECT_SECONDS. Raises ConnectionLostError.
+
+        A message of more than `limit_bytes` ends the connection as soon as it is announced.
+        """
         self._clock = clock
+        deadline_ns = clock.monotonic_ns() + round(CONNECT_SECONDS * 1e9)
         try:
-            self._socket = websocket.create_connection(
-                url,
-                timeout=CONNECT_SECONDS,
-                header=dict(headers),
-                redirect_limit=0,
-                skip_utf8_validation=True,
-                enable_multithread=False,
-                sockopt=((socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+            self._socket = _Opening(url, lambda: (deadline_ns - clock.monotonic_ns()) / 1e9)
+            self._socket.connect(  # type: ignore[no-untyped-call]
+                url, timeout=CONNECT_SECONDS, header=dict(headers), redirect_limit=0
             )
-        except (OSError, websocket.WebSocketException, ssl.SSLError, ValueError) as error:
+        except TROUBLE as error:
             raise ConnectionLostError(f"cannot connect: {_words(error)}") from error
+        self._raw = self._socket.opened()
+        self._reader = FrameReader(limit_bytes)
+        self._ready: deque[Item] = deque()
+        self._buffer = memoryview(bytearray(RECEIVE_BYTES))
+        self._timeout = -1.0
         self.proof_ns = clock.monotonic_ns()
-        self._timeout = CONNECT_SECONDS
 
     def receive(self, timeout: float) -> bytes | None:
-        """The next text frame, or None after `timeout` seconds or a control frame.
+        """The next message, or None after `timeout` seconds, a control frame or a part of a frame.
 
-        Half a frame that arrived before a timeout is kept for the next call. Raises ConnectionLostError.
+        Messages that came together are handed out one a call, without a look at the socket between
+        them. Half a frame is kept for the next calls, until its deadline. Raises ConnectionLostError.
         """
-        try:
-            if timeout != self._timeout:
-                self._socket.settimeout(timeout)
-                self._timeout = timeout
-            opcode, data = self._socket.recv_data(control_frame=True)
-        except websocket.WebSocketTimeoutException:
+        if not self._ready and not self._read(timeout):
             return None
-        except (OSError, websocket.WebSocketException, ssl.SSLError, ValueError) as error:
-            raise ConnectionLostError(_words(error)) from error
-        self.proof_ns = self._clock.monotonic_ns()
-        if opcode == websocket.ABNF.OPCODE_CLOSE:
-            raise ConnectionLostError(f"closed by the venue {close_reason(data)}".rstrip())
-        return bytes(data) if opcode in {websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY} else None
+        item = self._ready.popleft()
+        if isinstance(item, bytes):
+            return item
+        self._obey(item)
+        return None
 
     def send(self, text: str) -> None:
         """Send a text frame. Raises ConnectionLostError."""
-        try:
-            self._socket.send(text)
-        except (OSError, websocket.WebSocketException, ssl.SSLError) as error:
-            raise ConnectionLostError(_words(error)) from error
+        self._send(lambda: self._socket.send(text))
 
     def ping(self) -> None:
         """Send a WebSocket ping; its pong will be a proof of life. Raises ConnectionLostError."""
-        try:
-            self._socket.ping()
-        except (OSError, websocket.WebSocketException, ssl.SSLError) as error:
-            raise ConnectionLostError(_words(error)) from error
+        self._send(self._socket.ping)
 
     def close(self) -> None:
         """Drop the connection without waiting for the venue's goodbye."""
+        self._ready.clear()
         self._socket.shutdown()  # type: ignore[no-untyped-call]
+
+    def _read(self, timeout: float) -> bool:
+        """Read once from the socket; whether there is anything to hand out."""
+        count = self._read_bytes(timeout)
+        now_ns = self._clock.monotonic_ns()
+        reader = self._reader
+        if count:
+            self._ready.extend(reader.feed(bytes(self._buffer[:count]), now_ns))
+            self.proof_ns = max(self.proof_ns, reader.frame_ns)
+        # After a pause of ours the rest may wait in the socket: judge only when that is empty.
+        if 0 < reader.deadline_ns <= now_ns and count < TLS_RECORD_BYTES:
+            self._ready.append(FrameError(PROTOCOL_ERROR, "what was begun was not finished in time"))
+        return bool(self._ready)
+
+    def _read_bytes(self, timeout: float) -> int:
+        """How many bytes came into the buffer; 0 if none in time."""
+        try:
+            self._wait_at_most(timeout)
+            count = self._raw.recv_into(self._buffer)
+        except NOTHING_YET:
+            return 0
+        except TROUBLE as error:
+            raise self._ended(_words(error)) from error
+        if not count:
+            raise self._ended("the venue hung up")
+        return count
+
+    def _obey(self, item: Control | FrameError) -> None:
+        """Answer a ping, end at a close or an error, as RFC 6455 demands."""
+        if isinstance(item, FrameError):
+            self._say_goodbye(item.code)
+            raise self._ended(f"the venue broke the protocol: {item.text}")
+        if item.opcode == CLOSE:
+            self._say_goodbye(websocket.STATUS_NORMAL)
+            raise self._ended(f"closed by the venue {close_reason(item.body)}".rstrip())
+        if item.opcode == PING:
+            self._send(lambda: self._socket.pong(item.body))
+
+    def _send(self, act: Callable[[], object]) -> None:
+        """Send with the sending timeout. Raises ConnectionLostError."""
+        try:
+            self._wait_at_most(SEND_SECONDS)
+            act()
+        except TROUBLE as error:
+            raise self._ended(_words(error)) from error
+
+    def _ended(self, why: str) -> ConnectionLostError:
+        """The error to raise; from now on every call raises one, whatever the venue still sends."""
+        self.close()
+        return ConnectionLostError(why)
+
+    def _say_goodbye(self, code: int) -> None:
+        """Send a close frame if that needs no waiting; the connection is over either way."""
+        with suppress(*TROUBLE):
+            self._wait_at_most(0.0)
+            self._socket.send_close(code)
+
+    def _wait_at_most(self, seconds: float) -> None:
+        """Set the socket's timeout, if it is another."""
+        if seconds != self._timeout:
+            self._raw.settimeout(seconds)
+            self._timeout = seconds
+
+
+class _Opening(websocket.WebSocket):
+    """A WebSocket whose connecting, TLS and handshake share one deadline.
+
+    The library gives each single read the whole timeout, and a handshake is read byte by byte: a venue
+    that sends one byte a second would be waited for without end, and so would an endless header.
+    """
+
+    def __init__(self, url: str, remaining: Callable[[], float]) -> None:
+        self._remaining = remaining
+        self._inner: socket.socket | None = None
+        self._shown: socket.socket | None = None
+        secure = url.startswith("wss:")
+        super().__init__(
+            sockopt=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+            sslopt={"context": _TlsContext.make(remaining)} if secure else {},
+            skip_utf8_validation=True,
+            enable_multithread=False,
+        )
+
+    @property
+    def sock(self) -> socket.socket | None:
+        """The library's socket: while it shakes hands, one that watches the deadline."""
+        return self._shown
+
+    @sock.setter
+    def sock(self, found: socket.socket | None) -> None:
+        """Called by the library with a connected socket, after TLS and before the handshake."""
+        self._inner = found
+        self._shown = None if found is None else cast("socket.socket", _Guarded(found, self._remaining))
+
+    def opened(self) -> socket.socket:
+        """The socket itself, once the handshake is done; the library sends on it from here on."""
+        assert self._inner is not None, "opened() follows connect()"
+        self._shown = self._inner
+        return self._inner
+
+
+class _Guarded:
+    """As much of a socket as a handshake uses, with a deadline and a limit on what it reads."""
+
+    def __init__(self, inner: socket.socket, remaining: Callable[[], float]) -> None:
+        self.inner = inner
+        self._remaining = remaining
+        self._room = HANDSHAKE_BYTES
+        self.gettimeout = inner.gettimeout
+        self.close = inner.close
+        self.fileno = inner.fileno
+
+    def recv(self, size: int) -> bytes:
+        """Read within what is left of the time. Raises TimeoutError, or OSError for a flood."""
+        if self._room <= 0:
+            raise OSError("the answer to the handshake does not end")
+        self.inner.settimeout(_positive(self._remaining()))
+        data = self.inner.recv(size)
+        self._room -= len(data)
+        return data
+
+    def send(self, data: bytes) -> int:
+        """Write within what is left of the time. Raises TimeoutError."""
+        self.inner.settimeout(_positive(self._remaining()))
+        return self.inner.send(data)
+
+
+class _TlsContext(ssl.SSLContext):
+    """The default checks of certificates and names; TLS must be agreed in what is left of the time."""
+
+    remaining: Callable[[], float]
+
+    @classmethod
+    def make(cls, remaining: Callable[[], float]) -> _TlsContext:
+        """A context that trusts what the machine trusts (the library adds the checks)."""
+        context = cls(ssl.PROTOCOL_TLS_CLIENT)
+        context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        context.remaining = remaining
+        return context
+
+    def wrap_socket(self, sock: socket.socket, *args: Any, **more: Any) -> ssl.SSLSocket:
+        """Agree on TLS; the timeout set here bounds the whole agreement."""
+        sock.settimeout(_positive(self.remaining()))
+        return super().wrap_socket(sock, *args, **more)
+
+
+def _positive(seconds: float) -> float:
+    """The time that is left. Raises TimeoutError when there is none."""
+    if seconds <= 0:
+        raise TimeoutError("timed out")
+    return seconds
 
 
 def close_reason(data: bytes) -> str:

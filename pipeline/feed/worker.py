@@ -16,6 +16,7 @@ from pipeline.clock import Clock
 from pipeline.config import Config, VenueConfig
 from pipeline.feed.book import BookKeeper
 from pipeline.feed.connection import CONNECT_SECONDS, Connection, ConnectionLostError
+from pipeline.feed.frames import MIB
 from pipeline.feed.publisher import Publisher
 from pipeline.feed.rest import Failure, MarketDirectory
 from pipeline.feed.session import Habits, Repairs, Session
@@ -64,6 +65,8 @@ REPAIR_NS = 10_000_000_000
 METADATA_NS = 600_000_000_000
 RESULT_NS = 1_000_000_000
 SCANNER_NS = 100_000_000
+# A whole Coinbase book is a message of over 5 MB; nobody else has reason to send a megabyte at once.
+MESSAGE_BYTES = {"coinbase": 16 * MIB}
 
 
 class Feed:
@@ -233,7 +236,10 @@ class Feed:
         self._state(ConnectionState.CONNECTING)
         self.worker.busy(CONNECT_SECONDS + 1.0)
         try:
-            self._connection = Connection(self._settings.url, self._headers(), self._clock)
+            limit_bytes = MESSAGE_BYTES.get(self.venue, MIB)
+            self._connection = Connection(
+                self._settings.url, self._headers(), self._clock, limit_bytes=limit_bytes
+            )
             self._opened(self._connection)
         except ConnectionLostError as error:
             self.worker.counters.add("connects_failed")

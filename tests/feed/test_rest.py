@@ -271,6 +271,9 @@ def test_a_missing_market_holds_nobody_up_and_is_asked_again(
     found.wait("B")
     assert venue.paths() == ["B", "A", "C", "B"]
     assert random.bounds == [rest.RETRY_SECONDS]
+    directory.request(["D"])
+    until(lambda: len(random.bounds) > 1)
+    assert random.bounds == [rest.RETRY_SECONDS] * 2
 
 
 def test_a_market_that_is_never_listed_is_asked_for_ever_more_seldom(
@@ -289,7 +292,7 @@ def test_a_market_that_is_never_listed_is_asked_for_ever_more_seldom(
 
 def test_one_unknown_name_does_not_hide_the_others(venue: Venue, ask: Callable[..., MarketDirectory]) -> None:
     """Kraken refuses a list with one unknown pair whole: its halves are asked for until it is alone."""
-    names = [f"A{number}/USD" for number in range(9)]
+    names = [f"A{number}/USD" for number in range(10)]
 
     def answer(path: str) -> Answer:
         pairs = parse_qs(urlsplit(path).query)["pair"][0].split(",")

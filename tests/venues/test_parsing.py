@@ -25,6 +25,7 @@ def test_prices_are_exact_ticks(text: str, ticks: int) -> None:
     """Asked twice, the answer comes from memory and is the same."""
     reader = Reader(Scale(6, 2))
     assert [reader.ticks(text), reader.ticks(text)] == [ticks, ticks]
+    assert reader._ticks == {text: ticks}
     assert reader.one == 1_000_000
 
 

@@ -349,6 +349,34 @@ def test_a_book_is_what_snapshot_and_changes_say(
     assert keeper.books[YES].top()[0] == sorted(expected.items(), reverse=True)
 
 
+FILES = sorted(DATA.glob("ws_*.json"))
+PIECES = st.sampled_from([b"", b"0", b"-", b"null", b"[]", b"{}", b'"', b"1e400", b"9" * 30, b"\\ud800"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_payloads_changed_anywhere_never_raise(data: st.DataObject) -> None:
+    """Every frame gives events, and what is in a book is in range whatever came before."""
+    keeper = BookKeeper("polymarket")
+    pair = (make({}), subscribed(YES))
+    for _ in range(data.draw(st.integers(1, 5))):
+        content = bytearray(data.draw(st.sampled_from(FILES)).read_bytes())
+        for _ in range(data.draw(st.integers(0, 2))):
+            start = data.draw(st.integers(0, len(content)))
+            end = data.draw(st.integers(start, min(len(content), start + 20)))
+            content[start:end] = data.draw(PIECES | st.binary(max_size=3))
+        for codec in pair:
+            events = codec.decode(bytes(content))
+            assert events
+            keeper.apply_frame(events)
+            codec.resync(sorted(keeper.resync))
+    for each in keeper.books.values():
+        bids, asks = each.top()
+        for ticks, units in [*bids, *asks]:
+            assert 0 < ticks < 1_000_000
+            assert 0 < units <= INT64_MAX
+
+
 # -- other messages
 
 
