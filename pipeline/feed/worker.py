@@ -117,7 +117,8 @@ class Feed:
         try:
             frame = connection.receive(TURN_SECONDS)
             if frame is not None:
-                self.take(frame, self._clock.monotonic_ns())
+                # The read that completed the frame is when the venue's word reached us.
+                self.take(frame, connection.proof_ns)
             self._keep_alive(connection)
         except ConnectionLostError as error:
             self._lost(str(error))
