@@ -331,6 +331,9 @@ class Feed:
         if added:
             self._rest.request(added)
         self._rest.forget(released)
+        for market in released:
+            self._keeper.forget(market)
+            self._repairs.settled(market)
         self._cells[memory.C_MARKETS] = len(self._publisher.markets)
         connection = self._connection
         if connection is None:
@@ -340,8 +343,6 @@ class Feed:
                 connection.send(text)
         except ConnectionLostError as error:
             self._lost(str(error))
-        for market in released:
-            self._keeper.forget(market)
 
     def _on_config(self, old: Config, new: Config) -> None:
         """Act on a new configuration: markets, habits and fees at once, addresses with a reconnect."""

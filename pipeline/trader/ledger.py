@@ -8,7 +8,7 @@ by the trader's worker; it reads no clock.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from decimal import Decimal, localcontext
 
 from pipeline.config import KellyConfig, TraderConfig
@@ -97,6 +97,10 @@ class Ledger:
         self.sizer.kelly_mode = KellySizeMode(kelly.mode)
         self.sizer.cap = Decimal(kelly.cap)
         self.sizer.probe_usd = probe_usd
+
+    def follow(self, directions: Container[tuple[str, int]]) -> None:
+        """Forget when directions that are not traded any longer were last traded."""
+        self._last_ns = {key: at_ns for key, at_ns in self._last_ns.items() if key in directions}
 
     def feed_kelly(self) -> None:
         """Give the sizer every result that it has not seen: realised, net of fees, once a trade."""

@@ -360,6 +360,9 @@ class Trader:
         events = config.all_events()
         self._directions = {(d.event.id, d.index): d for d in pairs.directions(events)}
         self._titles = {event.id: event.title for event in events}
+        # Events come and go: what was noted of those that are gone must not pile up.
+        self._listed = {key: seen for key, seen in self._listed.items() if key in self._directions}
+        self.account.follow(self._directions)
         self._pair_limits = pairs.limits_of(config.risk)
         self._limits = risk.Limits.of(config.risk)
         self.account.adopt(config.kelly, Decimal(config.risk.probe_usd))
