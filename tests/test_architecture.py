@@ -79,8 +79,8 @@ DOORS: dict[str, dict[str, str]] = {
     },
     "psutil": {"pipeline.supervisor.processes": "pids with start times"},
     "setproctitle": {"pipeline.cli.work": "the noun in `ps`"},
-    "pydantic": {"pipeline.config_schema": "the schema of config.toml"},
-    "tomli": {"pipeline.config_schema": "the text of config.toml"},
+    "pydantic": {"pipeline.config_schema.schema": "the schema of config.toml"},
+    "tomli": {"pipeline.config_schema.schema": "the text of config.toml"},
     "httpx": {"pipeline.feed.rest": "public REST", "pipeline.trader.live.*": "orders"},
     "cryptography": {
         "pipeline.venues.signing": "request signatures",
@@ -97,6 +97,7 @@ DOORS: dict[str, dict[str, str]] = {
 IMPURE = {
     "pipeline.cli.*": "the top layer",
     "pipeline.lab.*": "plays at being the world",
+    "pipeline.config_schema": "hands on what its schema offers",
     "pipeline.books": "reads the feeds' segments",
     "pipeline.trader.ledger": "commits to the journal",
     "pipeline.places": "asks for the real path of a directory",

@@ -15,11 +15,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pipeline import config as plain
-from pipeline import config_schema as schema
-from pipeline.config_layers import split_set
-from pipeline.config_schema import ConfigProblems, Problem, merge_lab, resolve
-from pipeline.config_text import key_lines
-from pipeline.config_values import amount, written
+from pipeline.config_schema import ConfigProblems, Problem, merge_lab, resolve, schema
+from pipeline.config_schema.layers import split_set
+from pipeline.config_schema.text import key_lines
+from pipeline.config_schema.values import amount, written
 
 PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct]]] = [
     (schema.Venue, plain.VenueConfig),

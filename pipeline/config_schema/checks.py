@@ -1,4 +1,4 @@
-"""Config checks: what one key alone cannot show: keys that do not fit each other, events that make no sense.
+"""Checks: what one key alone cannot show: keys that do not fit each other, events that make no sense.
 
 In: a `Config` whose single values are in range. Out: findings, each with the path of the key to change.
 Pure; used by config_schema, which adds where the key stands.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from pipeline.config import SIMULATED, Config, EventConfig, LegConfig, VenueConfig, parse_time_ns
-from pipeline.config_text import KeyPath, did_you_mean
+from pipeline.config_schema.text import KeyPath, did_you_mean
 
 KNOWN_VENUES = ("kalshi", "polymarket", "kraken", "coinbase")
 SOCKET_PATH_BYTES = 107  # of sun_path, without its ending zero

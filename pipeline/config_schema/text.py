@@ -1,4 +1,4 @@
-"""Config text: on which line each key of a TOML text stands, and how a problem is told to people.
+"""Text: on which line each key of a TOML text stands, and how a problem is told to people.
 
 In: TOML text that has already been parsed. Out: line numbers by key path, and `Problem` values. Pure;
 used by config_schema. The scan reads structure only: values are the parser's business.
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from pipeline.config_values import shown
+from pipeline.config_schema.values import shown
 
 KeyPath = tuple[str | int, ...]
 

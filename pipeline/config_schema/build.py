@@ -1,4 +1,4 @@
-"""Config build: what a file may leave out, who changes it from outside, and the lab's addresses in it.
+"""Build: what a file may leave out, who changes it from outside, and the lab's addresses in it.
 
 In: layers, changes, a valid tree, run/lab.json. Out: fuller layers, a `Config`. Pure; used by
 config_schema, which reads the texts and judges the values.
@@ -12,10 +12,17 @@ from typing import Any
 import msgspec
 
 from pipeline.config import SIMULATED, Config, EventConfig, sealed
-from pipeline.config_checks import KNOWN_VENUES, is_loopback
-from pipeline.config_layers import SECRETS_BELONG, Layers, Origin, environment_sets, split_set, take_secrets
-from pipeline.config_text import KeyPath, Problem, did_you_mean, dotted
-from pipeline.config_values import shown
+from pipeline.config_schema.checks import KNOWN_VENUES, is_loopback
+from pipeline.config_schema.layers import (
+    SECRETS_BELONG,
+    Layers,
+    Origin,
+    environment_sets,
+    split_set,
+    take_secrets,
+)
+from pipeline.config_schema.text import KeyPath, Problem, did_you_mean, dotted
+from pipeline.config_schema.values import shown
 
 PROFILES = ("demo", "paper", "live")
 PAPER_CASH = "500"

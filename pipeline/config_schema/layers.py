@@ -1,4 +1,4 @@
-"""Config layers: defaults, file, profile, environment and --set laid over each other, origins kept.
+"""Layers: defaults, file, profile, environment and --set laid over each other, origins kept.
 
 In: trees of values. Out: one tree, and for each key where its value came from. Pure; used by
 config_schema. A later layer wins key by key; a list is replaced whole.
@@ -12,7 +12,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.config_text import KeyPath
+from pipeline.config_schema.text import KeyPath
 
 ENVIRONMENT_PREFIX = "PARALLAX__"
 SECRETS_BELONG = (

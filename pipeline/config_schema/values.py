@@ -1,4 +1,4 @@
-"""Config values: amounts, texts and addresses as people write them, read exactly.
+"""Values: amounts, texts and addresses as people write them, read exactly.
 
 In: one value as TOML gave it. Out: the value as `Config` holds it, or ValueError that says what it must
 be. Pure; used by config_schema, which decides which key is of which kind.

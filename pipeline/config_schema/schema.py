@@ -1,4 +1,4 @@
-"""Config schema: what each key of config.toml means and may be. The door to pydantic and tomli.
+"""Schema: what each key of config.toml means and may be. The door to pydantic and tomli.
 
 In: a TOML file, a profile, environment variables, --set. Out: a resolved `Config`, or everything that is
 wrong with it at once, with lines and suggestions. Run by the supervisor and by commands, never by
@@ -17,14 +17,12 @@ import tomli
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline import config as plain
-from pipeline import config_values as values
 from pipeline import places
-from pipeline.config_build import build, lay_changes, lay_defaults, merge_lab, problem, profile_problems
-from pipeline.config_checks import Finding, check, is_real
-from pipeline.config_layers import SECRETS_BELONG, Layers, Origin, take_secrets
-from pipeline.config_text import ConfigProblems, KeyPath, Problem, caret, explain, key_lines, line_of
-
-__all__ = ["ConfigProblems", "Problem", "merge_lab", "resolve"]
+from pipeline.config_schema import values
+from pipeline.config_schema.build import build, lay_changes, lay_defaults, problem, profile_problems
+from pipeline.config_schema.checks import Finding, check, is_real
+from pipeline.config_schema.layers import SECRETS_BELONG, Layers, Origin, take_secrets
+from pipeline.config_schema.text import ConfigProblems, KeyPath, Problem, caret, explain, key_lines, line_of
 
 LIVE, WORKER, ALL = "live", "restart-worker", "restart-all"
 """When a changed key takes effect: at once, when its worker restarts, when everything does."""
