@@ -32,15 +32,25 @@ def run_directory_of(data: Path) -> Path:
     return run_directory(instance_of(data), os.environ, os.geteuid())
 
 
+def last_config(data: Path) -> Config | None:
+    """The configuration of the run that is or was last in `data`, None after an orderly end."""
+    try:
+        return decode((run_directory_of(data) / CONFIG_FILE).read_bytes())
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
 def running_config(data: Path) -> Config | None:
     """The configuration of the run in `data`, or None when nothing runs there.
 
     A supervisor that was killed leaves its files behind: only its own pid and start time say that it lives.
     """
+    config = last_config(data)
+    if config is None:
+        return None
     try:
-        config = decode((run_directory_of(data) / CONFIG_FILE).read_bytes())
         header = attach(Path(config.shm_directory), "supervisor").header
-    except (OSError, msgspec.MsgspecError, SegmentError):
+    except SegmentError:
         return None
     return config if pid_start(header.pid) == header.pid_start else None
 

@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.common import OK, add_data, not_running, running_config, say
+from pipeline.cli.common import OK, add_data, last_config, not_running, running_config, say
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import Config
 from pipeline.model import BookState, ConnectionState, Reason, WorkerState, book_state, to_text
@@ -32,17 +32,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the state of the run in the data directory."""
+    if args.counters:
+        return run_counters(args)
     config = running_config(args.data)
     if config is None:
         return not_running(args.data)
-    clock = SystemClock()
-    views = attach_all(Path(config.shm_directory))
-    if args.counters:
-        found = counters(views)
-        say(json.dumps(found) if args.json else "\n".join(counter_lines(found)))
-        return OK
-    state = gather(config, views, clock)
+    state = gather(config, attach_all(Path(config.shm_directory)), SystemClock())
     say(json.dumps(state) if args.json else "\n".join(lines(state)))
+    return OK
+
+
+def run_counters(args: argparse.Namespace) -> int:
+    """Print what every process counted; after a crash too, for the memory of the dead is still there."""
+    config = last_config(args.data)
+    views = attach_all(Path(config.shm_directory)) if config else {}
+    if not views:
+        return not_running(args.data)
+    found = counters(views)
+    say(json.dumps(found) if args.json else "\n".join(counter_lines(found)))
     return OK
 
 

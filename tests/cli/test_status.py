@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from pipeline.cli import status
-from pipeline.cli.common import OK, run_directory_of
+from pipeline.cli.common import NOT_RUNNING, OK, run_directory_of
 from pipeline.cli.main import main
 from pipeline.clock import ManualClock, SystemClock
 from pipeline.config import Config, VenueConfig, encode
 from pipeline.model import BookState, ConnectionState, Reason, WorkerState
 from shm import books as memory
+from shm import layout as lo
 from shm import records
 from shm import segment as segments
 from shm.layout import Section
@@ -264,3 +265,20 @@ def test_the_command_prints_one_object(
             assert len(capsys.readouterr().out.splitlines()) > 1
     finally:
         made.segments["supervisor"].close(unlink=True)
+
+
+def test_counters_outlive_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a crash `status` says that nothing runs; --counters still lists what was counted."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    made = FakeRun(tmp_path / "data", tmp_path / "shm", SystemClock())
+    made.supervisor()
+    made.segments["supervisor"].cells[lo.H_PID_START] = 1  # the pid is somebody else's by now
+    try:
+        assert main(["status", "--json", "--data", str(tmp_path / "data")]) == NOT_RUNNING
+        assert main(["status", "--counters", "--json", "--data", str(tmp_path / "data")]) == OK
+        assert "supervisor" in json.loads(capsys.readouterr().out)
+    finally:
+        for segment in made.segments.values():
+            segment.close()
