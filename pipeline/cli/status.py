@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.common import OK, add_data, last_config, not_running, running_config, say
+from pipeline.cli.common import FAILED, OK, add_data, complain, last_config, not_running, running_config, say
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import Config
 from pipeline.model import BookState, ConnectionState, Reason, WorkerState, book_state, to_text
@@ -37,7 +37,12 @@ def run(args: argparse.Namespace) -> int:
     config = running_config(args.data)
     if config is None:
         return not_running(args.data)
-    state = gather(config, attach_all(Path(config.shm_directory)), SystemClock())
+    try:
+        state = gather(config, attach_all(Path(config.shm_directory)), SystemClock())
+    except SegmentError as why:
+        # A run of another version of this program.
+        complain(str(why))
+        return FAILED
     say(json.dumps(state) if args.json else "\n".join(lines(state)))
     return OK
 
@@ -48,7 +53,11 @@ def run_counters(args: argparse.Namespace) -> int:
     views = attach_all(Path(config.shm_directory)) if config else {}
     if not views:
         return not_running(args.data)
-    found = counters(views)
+    try:
+        found = counters(views)
+    except SegmentError as why:
+        complain(str(why))
+        return FAILED
     say(json.dumps(found) if args.json else "\n".join(counter_lines(found)))
     return OK
 

@@ -18,7 +18,7 @@ from pipeline.clock import SystemClock
 from pipeline.config import Config, encode
 from pipeline.wire import Reply, Request, Sealer
 from shm import segment as segments
-from shm.tables import counter_section
+from shm.tables import counter_section, error_section
 
 CLOCK = SystemClock()
 Answer = Callable[[Request], Reply]
@@ -42,7 +42,7 @@ class FakeSupervisor:
         return segments.create(
             shm,
             "supervisor",
-            [counter_section(["a"])],
+            [counter_section(["a"]), error_section()],
             segments.this_owner(),
             monotonic_ns=CLOCK.monotonic_ns(),
             wall_ns=CLOCK.wall_ns(),
@@ -173,7 +173,7 @@ def test_what_a_killed_run_left_is_not_a_run(
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """Key, socket and config of a supervisor that was killed: exit 4 all the same, but for the post-mortem."""
+    """Key, socket and config of a supervisor that was killed: exit 4, but for the post-mortem."""
     monkeypatch.setattr(ask, "TIMEOUT_MS", 50)
     segment = supervisor.live(tmp_path / "shm")
     segment.cells[8] += 1  # the start time of a process that is no more
