@@ -6,6 +6,7 @@ that moves only when somebody waits on it, so they take no time; the server note
 
 from __future__ import annotations
 
+import gzip
 import json
 import threading
 import time
@@ -40,11 +41,13 @@ class Venue:
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.asked: list[tuple[str, int]] = []
+        self.headers: list[dict[str, str]] = []
         self.answer: Callable[[str], Answer | None] = lambda path: product(path.rpartition("/")[2])
         venue = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                venue.headers.append(dict(self.headers))
                 venue.asked.append((self.path, venue.clock.monotonic_ns()))
                 answer = venue.answer(self.path)
                 self.close_connection = True
@@ -449,6 +452,19 @@ def test_a_body_without_an_end_in_sight_is_given_up(
     directory.request(["A"])
     found = Found(directory).wait("A")
     assert found.failures == ["the answer to /market/products/A is over 100000 bytes"] * 2
+
+
+def test_a_compressed_body_is_refused_unread(venue: Venue, ask: Callable[..., MarketDirectory]) -> None:
+    """Bodies are asked for as they are, and one that is packed all the same is never unpacked."""
+    packed = gzip.compress(product("A")[1])
+    answers: list[Answer] = [(200, packed, {"Content-Encoding": "gzip"})]
+    venue.answer = lambda path: answers.pop() if answers else product(path.rpartition("/")[2])
+    directory = ask()
+    directory.request(["A"])
+    found = Found(directory).wait("A")
+    why = "the answer to /market/products/A is compressed, which we did not ask for"
+    assert found.failures == [why]
+    assert [headers["Accept-Encoding"] for headers in venue.headers] == ["identity"] * 2
 
 
 def test_a_body_that_drips_is_given_up(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ ODD: st.SearchStrategy[Any] = st.sampled_from(
         "2026-13-45",
         {"rate": "sNaN"},
     ]
-)
+).map(deepcopy)  # a second change may go into what the first put in
 
 
 @pytest.mark.parametrize("venue", VENUES)
