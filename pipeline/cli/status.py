@@ -32,17 +32,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the state of the run in the data directory."""
-    if args.counters:
-        return run_counters(args)
-    config = running_config(args.data)
-    if config is None:
-        return not_running(args.data)
     try:
-        state = gather(config, attach_all(Path(config.shm_directory)), SystemClock())
+        return run_counters(args) if args.counters else run_state(args)
     except SegmentError as why:
         # A run of another version of this program.
         complain(str(why))
         return FAILED
+
+
+def run_state(args: argparse.Namespace) -> int:
+    """Print how the run is now."""
+    config = running_config(args.data)
+    if config is None:
+        return not_running(args.data)
+    state = gather(config, attach_all(Path(config.shm_directory)), SystemClock())
     say(json.dumps(state) if args.json else "\n".join(lines(state)))
     return OK
 
@@ -53,11 +56,7 @@ def run_counters(args: argparse.Namespace) -> int:
     views = attach_all(Path(config.shm_directory)) if config else {}
     if not views:
         return not_running(args.data)
-    try:
-        found = counters(views)
-    except SegmentError as why:
-        complain(str(why))
-        return FAILED
+    found = counters(views)
     say(json.dumps(found) if args.json else "\n".join(counter_lines(found)))
     return OK
 
