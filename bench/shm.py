@@ -18,14 +18,14 @@ from statistics import median, quantiles
 
 from shm import layout as lo
 from shm import segment as segments
-from shm.books import BookReader, BookWriter, feed_sections
+from shm.books import BOOK_HEAD_WORDS, BookReader, BookWriter, feed_sections, new_page
 from shm.records import MARKET
 
 DEPTH = 25
 WORDS = 19 + 4 * DEPTH
 ROW = lo.Section("row", lo.SLOTS, 1, WORDS, kept=True)
 PLAIN = lo.Section("plain", lo.WORDS, 1, WORDS)
-SECTIONS = [ROW, PLAIN, *feed_sections(1, DEPTH, 1)]
+SECTIONS = [ROW, PLAIN, *feed_sections(1, DEPTH, 1, 1000)]
 SAMPLES = 20_000
 READS = 300_000
 PACED_READS = 100_000
@@ -79,13 +79,17 @@ def costs(directory: Path) -> dict[str, float]:
     segment = own(directory)
     writer = BookWriter(segment)
     row = writer.claim(MARKET.empty()._replace(market="M"))
+    assert row is not None
     view = segments.attach(directory, "w")
     reader, slots = BookReader(view), view.slots("books")
-    bids = [(5000 - level, 100 + level) for level in range(DEPTH)]
-    asks = [(5001 + level, 100 + level) for level in range(DEPTH)]
+    page = new_page(DEPTH)
+    asks_at = BOOK_HEAD_WORDS + 2 * DEPTH
+    for level in range(DEPTH):
+        for first, price in ((BOOK_HEAD_WORDS, 5000 - level), (asks_at, 5001 + level)):
+            page[first + 2 * level : first + 2 * level + 2] = array("q", (price, 100 + level))
     figures: dict[str, float] = {}
     for name, call in {
-        "publish_book": lambda: writer.publish("M", 0, 1, 0, 0, 1, 2, 3, bids, asks),
+        "publish_book": lambda: writer.publish(row, page, DEPTH, DEPTH, 0, 1, 0, 0, 1, 2, 3, 0, 4),
         "read_number": lambda: slots.number(row),
         "read_row": lambda: slots.read(row),
         "read_book": lambda: reader.get(row),

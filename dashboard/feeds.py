@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from dashboard.attachment import Attachment
-from dashboard.snapshot import LegView, VenueView
+from dashboard.snapshot import CONNECTED, LegView, VenueView
 from pipeline.model import (
     BookFlag,
     BookState,
@@ -104,7 +104,8 @@ class FeedMemory:
         """The venue as a whole."""
         books = [self._book(index, row) for index, row in self._markets.values()]
         live = sum(self._state(book, now_ns) is BookState.LIVE for book in books)
-        weakest = min(self._connections, key=_strength, default=None)
+        used = [row for row in self._connections if _used(row)]
+        weakest = min(used, key=_strength, default=None)
         proof_ns = weakest.proof_ns if weakest is not None else 0
         proof_age_ns = max(0, now_ns - proof_ns) if proof_ns else 0
         alive = self.attachment.alive(now_ns, self._limits.heartbeat_ns)
@@ -112,7 +113,7 @@ class FeedMemory:
             name=self.venue,
             alive=alive,
             connection=_connection_state(weakest),
-            connections=len(self._connections),
+            connections=len(used),
             beat_age_ns=self.attachment.beat_age_ns(now_ns),
             proof_age_ns=proof_age_ns,
             silent=not proof_ns or proof_age_ns > self._limits.proof_ns,
@@ -200,7 +201,12 @@ def _mirrored(level: Level | None, one_ticks: int) -> Level | None:
 
 def _strength(connection: ConnectionRow) -> tuple[bool, int]:
     """Orders connections by how much they can be relied on, weakest first."""
-    return connection.state == ConnectionState.UP, connection.proof_ns
+    return connection.state in CONNECTED, connection.proof_ns
+
+
+def _used(connection: ConnectionRow) -> bool:
+    """Whether the feed wants this link: it does something, or has markets and so ought to."""
+    return connection.state != ConnectionState.DOWN or connection.markets > 0
 
 
 def _connection_state(connection: ConnectionRow | None) -> ConnectionState:

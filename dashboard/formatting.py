@@ -14,7 +14,8 @@ from functools import lru_cache
 
 from rich.cells import cell_len, set_cell_size
 
-from pipeline.model import to_decimal, to_text
+from pipeline.model import to_text
+from pipeline.money import to_decimal
 
 SECOND_NS = 1_000_000_000
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400

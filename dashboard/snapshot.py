@@ -14,6 +14,8 @@ from pipeline.model import BookFlag, BookState, ConnectionState, Level, MarketRe
 from shm.records import CashRow, DecisionRow, SummaryRow
 
 NO_FLAGS = BookFlag(0)
+# States of a connection in which prices may arrive.
+CONNECTED = (ConnectionState.UP, ConnectionState.POLLING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,10 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class VenueView:
-    """One venue's feed. `rate` is messages a second, None while unknown."""
+    """One venue's feed. `connection` is the weakest of the `connections` that the feed wants.
+
+    `rate` is messages a second, None while unknown.
+    """
 
     name: str
     alive: bool
@@ -54,16 +59,16 @@ class VenueView:
     @property
     def connected(self) -> bool:
         """Whether prices may arrive: the feed lives, its socket is up, and the venue speaks."""
-        return self.alive and self.connection is ConnectionState.UP and not self.silent
+        return self.alive and self.connection in CONNECTED and not self.silent
 
     @property
     def state(self) -> str:
         """One word for what the venue is doing."""
         if not self.alive:
             return "dead"
-        if self.connection is ConnectionState.UP:
-            return "silent" if self.silent else "up"
-        return self.connection.name.lower()
+        if self.connection in CONNECTED and self.silent:
+            return "silent"
+        return self.connection.name.lower().replace("_", " ")
 
 
 @dataclass(frozen=True, slots=True)

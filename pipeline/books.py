@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.look import Look
-from pipeline.model import StateLimits, book_state
+from pipeline.model import BookState, StateLimits, book_state
 from shm.books import S_NUMBER, BookReader
 from shm.records import MarketRow
 from shm.segment import SegmentError, View, attach
@@ -81,6 +81,7 @@ class FeedBooks:
         self._limits = limits
         self._feeds: dict[str, _FeedView | None] = dict.fromkeys(venues)
         self._next_ns = 0
+        self._woke_ns = 0
 
     def adopt(self, venues: Iterable[str], limits: StateLimits) -> None:
         """Act on a changed configuration."""
@@ -99,6 +100,10 @@ class FeedBooks:
                 except SegmentError:
                     # A feed that is gone keeps its last view: its heartbeat says that it is DEAD.
                     continue
+
+    def woke_up(self, now_ns: int) -> None:
+        """The machine has slept: no book is believed until it was heard on a connection made since."""
+        self._woke_ns = now_ns
 
     def changed(self, now_ns: int) -> list[tuple[str, str]]:
         """(venue, market) of every book that was published since the last call."""
@@ -120,11 +125,14 @@ class FeedBooks:
         if book is None or book.incarnation != described.incarnation:
             return None
         header = feed.view.header
+        connection = feed.books.connection(book.connection)
+        if self._woke_ns and (book.socket_ns < self._woke_ns or connection.since_ns < self._woke_ns):
+            return Look(row, book, described, BookState.STALE)
         state = book_state(
             book.state,
             retired=header.retired or header.epoch != feed.view.epoch,
             heartbeat_ns=header.heartbeat_ns,
-            proof_ns=feed.books.connection(book.connection).proof_ns,
+            proof_ns=connection.proof_ns,
             socket_ns=book.socket_ns,
             now_ns=now_ns,
             limits=self._limits,

@@ -30,7 +30,17 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     heartbeat_interval: float = 1.0
     timeout: float = 5.0
     max_retries: int = 0
+    enable_websocket: bool = True
+    book_url: str = ""
+    poll_interval: float = 1.0
+    witness_interval: float = 10.0
+    first_book_timeout: float = 10.0
+    data_timeout: float = 60.0
+    canary: str = ""
+    canary_timeout: float = 30.0
+    trusted: bool = False
     key_id_env: str = ""
+    key_env: str = ""
     key_file: str = ""
 
 
@@ -55,13 +65,14 @@ class ShmConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     depth: int = 25
     max_events: int = 64
     max_positions: int = 128
+    history: int = 1000
 
 
 class ScannerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[scanner]: when a book is believed and how long an opportunity is worth sending. Milliseconds."""
 
     heartbeat_ms: int = 250
-    proof_ms: int = 3000
+    proof_ms: int = 2000
     quiet_ms: int = 30000
     opportunity_ttl_ms: int = 250
     repeat_ms: int = 500

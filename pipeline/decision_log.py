@@ -18,7 +18,7 @@ from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
-from pipeline.model import money_text
+from pipeline.money import money_text
 
 MAX_ROWS = 200_000
 QUEUE_ROWS = 4096

@@ -16,7 +16,14 @@ from math import lcm
 
 from pipeline.edge_walk import Caps, Side, Walk
 from pipeline.fees import formula, money_decimals
-from pipeline.model import EXACT, FeeKind, FeeSchedule, Ladder, Scale, to_decimal
+from pipeline.model import (
+    EXACT,
+    FeeKind,
+    FeeSchedule,
+    Ladder,
+    Scale,
+)
+from pipeline.money import to_decimal
 
 BINARY, SPOT = "binary", "spot"
 KINDS = (BINARY, SPOT)

@@ -17,7 +17,13 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from pipeline.config import FeeConfig
-from pipeline.model import FeeKind, FeeSchedule, Scale, to_decimal, to_units
+from pipeline.model import (
+    FeeKind,
+    FeeSchedule,
+    Scale,
+    to_units,
+)
+from pipeline.money import to_decimal
 
 MILLION = 1_000_000
 """Rates are in millionths."""

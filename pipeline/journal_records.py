@@ -15,7 +15,14 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Any
 
-from pipeline.model import FeeKind, FeeSchedule, MarketResult, OrderLeg, Scale, money_text
+from pipeline.model import (
+    FeeKind,
+    FeeSchedule,
+    MarketResult,
+    OrderLeg,
+    Scale,
+)
+from pipeline.money import money_text
 
 Evidence = Mapping[str, object]
 

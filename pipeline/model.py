@@ -36,6 +36,32 @@ class BookFlag(IntFlag):
     REPLAY = 2
     UNVERIFIED = 4
     NOT_TRADABLE = 8
+    POLLED = 16
+
+
+class BookFault(IntEnum):
+    """Why a book is not LIVE, or was not until its last snapshot: the `reason` cell of its row.
+
+    NONE: it has lost nothing. SEQUENCE: a number jumped. BAD_FRAME: a change could not be read.
+    CHECKSUM: the venue's did not match. IMPOSSIBLE: a step took more than there was. CROSSED: the best
+    bid is not below the best ask. BEST_PRICE: the venue says another best price. VENUE: the venue voided
+    it (a new grid, an ended subscription). DISCONNECTED: its connection is gone. SILENT: its first book
+    never came, or its canary fell silent. WITNESS: the venue's REST shows another book. SUSPENDED: this
+    machine slept.
+    """
+
+    NONE = 0
+    SEQUENCE = 1
+    BAD_FRAME = 2
+    CHECKSUM = 3
+    IMPOSSIBLE = 4
+    CROSSED = 5
+    BEST_PRICE = 6
+    VENUE = 7
+    DISCONNECTED = 8
+    SILENT = 9
+    WITNESS = 10
+    SUSPENDED = 11
 
 
 class ConnectionState(IntEnum):
@@ -46,6 +72,8 @@ class ConnectionState(IntEnum):
     SUBSCRIBING = 2
     UP = 3
     BACKOFF = 4
+    AUTH_FAILED = 5
+    POLLING = 6
 
 
 class MarketStatus(IntEnum):
@@ -203,7 +231,7 @@ class Market:
 
     `grid_ticks` is the price grid, `lot_units` the size grid, `min_units` and `min_cost_micros` the
     smallest order. 0 means the venue states none. `partner` is the other token of a Polymarket pair.
-    `close_ns` is wall clock, 0 when unknown.
+    `close_ns` is wall clock, 0 when unknown. `rules` is the venue's text of how the market is decided.
     """
 
     venue: str
@@ -219,6 +247,7 @@ class Market:
     result: MarketResult = MarketResult.NONE
     partner: str = ""
     title: str = ""
+    rules: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,24 +361,6 @@ def to_text(units: int, decimals: int) -> str:
         return sign + digits
     whole, fraction = digits[:-decimals], digits[-decimals:].rstrip("0")
     return f"{sign}{whole}.{fraction}" if fraction else sign + whole
-
-
-def to_decimal(units: int, decimals: int) -> Decimal:
-    """The exact Decimal of an integer count of 10^-decimals."""
-    return Decimal(units).scaleb(-decimals, EXACT)
-
-
-def money_text(amount: Decimal) -> str:
-    """Plain decimal text of an amount of money without trailing zeros and never in exponent form."""
-    text = format(amount, "f")
-    if "." in text:
-        text = text.rstrip("0").rstrip(".")
-    return "0" if text in {"-0", ""} else text
-
-
-def to_micros(amount: Decimal) -> int:
-    """Millionths of a dollar for display columns in shared memory, rounded half even; never booked."""
-    return int(amount.scaleb(6).to_integral_value())
 
 
 @dataclass(frozen=True, slots=True)

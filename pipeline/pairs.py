@@ -30,8 +30,8 @@ from pipeline.model import (
     OrderLeg,
     Reason,
     Scale,
-    to_decimal,
 )
+from pipeline.money import to_decimal
 from shm.books import BookRow
 from shm.records import MarketRow
 

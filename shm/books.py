@@ -1,22 +1,25 @@
 """Books: a feed's order books, its market directory, its connections, and the columns for the screen.
 
-In: ladders of integers from a feed. Out: whole book rows to scanner, trader and dashboard. Row i of
-the books and of the directory speak of the same market. Book payload, in words:
+In: book rows that a feed keeps ready. Out: whole book rows to scanner, trader and dashboard. Row i of
+the books, of the directory, of the screen and of the history speak of the same market. Book payload, in
+words, called a page:
 
     0 epoch  1 incarnation  2 connection  3 state  4 reason  5 flags
-    6 venue_ns  7 socket_ns  8 publish_ns  9 bid levels  10 ask levels  11..18 spare
-    19..  depth x (ticks, units) bids, best first; then depth x (ticks, units) asks
+    6 venue_ns  7 socket_ns  8 publish_ns  9 bid levels  10 ask levels  11 witness_ns  12..18 spare
+    19..  depth x (ticks, units) bids, best first; then depth x (ticks, units) asks; 0 where there is none
 """
 
 from __future__ import annotations
 
+import struct
 from array import array
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from shm import layout as lo
+from shm.history import HISTORY, HistoryWriter, history_section
 from shm.records import MARKET, MarketRow
 from shm.segment import Segment, View
+from shm.statistics import statistics_section
 from shm.tables import TableReader, TableWriter
 
 if TYPE_CHECKING:
@@ -25,12 +28,16 @@ if TYPE_CHECKING:
 
 BOOKS, MARKETS, SCREEN, CONNECTIONS = "books", "markets", "screen", "connections"
 (B_EPOCH, B_INCARNATION, B_CONNECTION, B_STATE, B_REASON, B_FLAGS) = range(6)
-(B_VENUE_NS, B_SOCKET_NS, B_PUBLISH_NS, B_BIDS, B_ASKS) = range(6, 11)
-BOOK_HEAD_WORDS = 11 + lo.SPARE_WORDS
+(B_VENUE_NS, B_SOCKET_NS, B_PUBLISH_NS, B_BIDS, B_ASKS, B_WITNESS_NS) = range(6, 12)
+BOOK_HEAD_WORDS = 19
 
-# Screen columns, each one WORDS row as long as the table: numpy reads them without a row in sight.
+# Columns of the screen, a cache line a market: numpy reads a column of all markets in one view.
 (S_BID, S_BID_UNITS, S_ASK, S_ASK_UNITS, S_STATE, S_NUMBER) = range(6)
-SCREEN_COLUMNS = 6
+SCREEN_COLUMNS = lo.LINE
+
+# Native integers, so that each word is one store (shm.slots says why that matters).
+_pack_head = struct.Struct("12q").pack_into
+_pack_screen = struct.Struct("6q").pack_into
 
 # Cells of a connection row; each is valid by itself.
 (C_STATE, C_PROOF_NS, C_SINCE_NS, C_RECONNECTS, C_LAST_SEQUENCE, C_FRAMES, C_MARKETS) = range(7)
@@ -38,7 +45,10 @@ CONNECTION_WORDS = 7 + lo.SPARE_WORDS
 
 
 class BookRow(NamedTuple):
-    """One book as a reader gets it. `state` is the stored one: ask `model.book_state` what it is worth."""
+    """One book as a reader gets it. `state` is the stored one: ask `model.book_state` what it is worth.
+
+    `reason` is a `model.BookFault`; `witness_ns` is when the venue's REST last agreed with it, 0 for never.
+    """
 
     number: int
     epoch: int
@@ -52,6 +62,7 @@ class BookRow(NamedTuple):
     publish_ns: int
     bids: tuple[tuple[int, int], ...]
     asks: tuple[tuple[int, int], ...]
+    witness_ns: int = 0
 
 
 class ConnectionRow(NamedTuple):
@@ -66,40 +77,56 @@ class ConnectionRow(NamedTuple):
     markets: int
 
 
-BOOK_DRAWING = "epoch incarnation connection state reason flags venue socket publish bids asks spare8 levels"
+BOOK_DRAWING = (
+    "epoch incarnation connection state reason flags venue socket publish bids asks witness spare7 levels"
+)
+SCREEN_DRAWING = "bid,units,ask,units,state,number,spare2 a market"
 CONNECTION_DRAWING = ",".join(ConnectionRow._fields)
 
 
-def feed_sections(markets: int, depth: int, connections: int) -> list[lo.Section]:
-    """Sections of a feed's segment beside counters and errors; `depth` levels a side are published."""
+def feed_sections(markets: int, depth: int, connections: int, history: int = 0) -> list[lo.Section]:
+    """Sections of a feed's segment beside counters and errors.
+
+    `depth` levels a side are published; `history` price events of each market are kept, 0 for none.
+    """
     book_words = BOOK_HEAD_WORDS + 4 * depth
-    return [
+    sections = [
         lo.Section(CONNECTIONS, lo.WORDS, connections, CONNECTION_WORDS, drawing=CONNECTION_DRAWING),
         MARKET.section(MARKETS, markets),
         lo.Section(BOOKS, lo.SLOTS, markets, book_words, drawing=BOOK_DRAWING),
-        lo.Section(SCREEN, lo.WORDS, SCREEN_COLUMNS, markets, drawing="bid,units,ask,units,state,number"),
+        lo.Section(SCREEN, lo.WORDS, 1, SCREEN_COLUMNS * markets, drawing=SCREEN_DRAWING),
+        statistics_section(),
     ]
+    return [*sections, history_section(markets, history)] if history else sections
+
+
+def new_page(depth: int) -> array[int]:
+    """An empty book row of `depth` levels a side: its owner fills in levels, `publish` the head."""
+    return array("q", [0]) * (BOOK_HEAD_WORDS + 4 * depth)
 
 
 class BookWriter:
     """A feed's side of its books: rows are claimed for markets, published, and released."""
 
     def __init__(self, segment: Segment) -> None:
-        self._segment = segment
         self._slots = segment.slots(BOOKS)
         self._directory: TableWriter[MarketRow] = TableWriter(segment, MARKETS, MARKET)
-        self._screen = [segment.words(SCREEN, column) for column in range(SCREEN_COLUMNS)]
-        words = segment.section(BOOKS).words
-        self.depth = (words - BOOK_HEAD_WORDS) // 4
-        self._shadow = [array("q", bytes(words * lo.WORD)) for _ in range(len(self._slots))]
+        self._screen = segment.words(SCREEN)
+        self.depth = (segment.section(BOOKS).words - BOOK_HEAD_WORDS) // 4
+        rows = len(self._slots)
+        self._asks_at = BOOK_HEAD_WORDS + 2 * self.depth
+        self._history = _history_of(segment)
+        # What the screen and the history last said of each row.
+        self._tops: list[tuple[int, int, int, int, int]] = [(0, 0, 0, 0, 0)] * rows
+        self._incarnations = [0] * rows
         self._rows: dict[str, int] = {}
         self._market_rows: dict[str, MarketRow] = {}
-        self._free = list(reversed(range(len(self._slots))))
+        self._free = list(reversed(range(rows)))
         self._incarnation = segment.header.epoch << 32
         self._epoch = segment.header.epoch
 
     def claim(self, market: MarketRow) -> int | None:
-        """Give `market` a row, or return None when the table is full."""
+        """Give `market` a row and return which, or None when the table is full."""
         if market.market in self._rows:
             return self._rows[market.market]
         if not self._free:
@@ -107,11 +134,12 @@ class BookWriter:
         row = self._free.pop()
         self._incarnation += 1
         self._rows[market.market] = row
+        self._incarnations[row] = self._incarnation
+        self._tops[row] = (0, 0, 0, 0, 0)
+        # The ring is empty before anyone can know the incarnation that it is now of.
+        if self._history is not None:
+            self._history.reset(row, self._incarnation)
         self.describe(market._replace(incarnation=self._incarnation))
-        shadow = self._shadow[row]
-        shadow[:] = array("q", bytes(len(shadow) * lo.WORD))
-        shadow[B_EPOCH] = self._epoch
-        shadow[B_INCARNATION] = self._incarnation
         return row
 
     def describe(self, market: MarketRow) -> None:
@@ -134,15 +162,19 @@ class BookWriter:
         """Give a market's row back; readers see an empty directory row and an empty book."""
         row = self._rows.pop(market)
         del self._market_rows[market]
-        self._slots.publish(row, array("q", bytes(len(self._shadow[row]) * lo.WORD)))
-        for column in self._screen:
-            column[row] = 0
+        self._slots.publish(row, new_page(self.depth))
+        _pack_screen(self._screen, row * SCREEN_COLUMNS * lo.WORD, 0, 0, 0, 0, 0, 0)
+        if self._history is not None:
+            self._history.reset(row, 0)
         self._directory.clear(row)
         self._free.append(row)
 
-    def publish(  # the hot path: positional, one call a message
+    def publish(  # the hot path: positional, one call a book
         self,
-        market: str,
+        row: int,
+        page: array[int],
+        bid_count: int,
+        ask_count: int,
         connection: int,
         state: int,
         reason: int,
@@ -150,38 +182,56 @@ class BookWriter:
         venue_ns: int,
         socket_ns: int,
         publish_ns: int,
-        bids: Sequence[tuple[int, int]],
-        asks: Sequence[tuple[int, int]],
+        witness_ns: int,
+        wall_ns: int,
     ) -> int:
-        """Publish a book whole, cut to `depth` levels a side, and return the row's new number."""
-        row = self._rows[market]
-        shadow = self._shadow[row]
-        depth = self.depth
-        bid_count, ask_count = min(len(bids), depth), min(len(asks), depth)
-        shadow[B_CONNECTION] = connection
-        shadow[B_STATE] = state
-        shadow[B_REASON] = reason
-        shadow[B_FLAGS] = flags
-        shadow[B_VENUE_NS] = venue_ns
-        shadow[B_SOCKET_NS] = socket_ns
-        shadow[B_PUBLISH_NS] = publish_ns
-        shadow[B_BIDS] = bid_count
-        shadow[B_ASKS] = ask_count
-        at = BOOK_HEAD_WORDS
-        for level in bids[:bid_count]:
-            shadow[at], shadow[at + 1] = level
-            at += 2
-        at = BOOK_HEAD_WORDS + 2 * depth
-        for level in asks[:ask_count]:
-            shadow[at], shadow[at + 1] = level
-            at += 2
-        number = self._slots.publish(row, shadow)
-        screen = self._screen
-        screen[S_BID][row], screen[S_BID_UNITS][row] = bids[0] if bid_count else (0, 0)
-        screen[S_ASK][row], screen[S_ASK_UNITS][row] = asks[0] if ask_count else (0, 0)
-        screen[S_STATE][row] = state
-        screen[S_NUMBER][row] = number
+        """Publish the book of a claimed row whole, and return the row's new number.
+
+        `page` is the row with its best `depth` levels a side in place, and 0 in the words after the last
+        (`new_page`); the counts say how many there are. Its head is filled in here. When best prices,
+        their sizes or the state are new, the history gets a price event; `wall_ns` is for that alone.
+        """
+        _pack_head(
+            page,
+            0,
+            self._epoch,
+            self._incarnations[row],
+            connection,
+            state,
+            reason,
+            flags,
+            venue_ns,
+            socket_ns,
+            publish_ns,
+            bid_count,
+            ask_count,
+            witness_ns,
+        )
+        number = self._slots.publish(row, page)
+        asks_at = self._asks_at
+        bid, bid_units = page[BOOK_HEAD_WORDS], page[BOOK_HEAD_WORDS + 1]
+        ask, ask_units = page[asks_at], page[asks_at + 1]
+        top = (bid, bid_units, ask, ask_units, state)
+        if top == self._tops[row]:
+            self._screen[row * SCREEN_COLUMNS + S_NUMBER] = number
+            return number
+        self._tops[row] = top
+        at = row * SCREEN_COLUMNS * lo.WORD
+        _pack_screen(self._screen, at, bid, bid_units, ask, ask_units, state, number)
+        if self._history is not None:
+            self._history.append(
+                row, state, flags, venue_ns, socket_ns, wall_ns, bid, bid_units, ask, ask_units
+            )
         return number
+
+
+def _history_of(segment: Segment) -> HistoryWriter | None:
+    """The writer of the segment's history, None where it has none."""
+    try:
+        segment.section(HISTORY)
+    except KeyError:
+        return None
+    return HistoryWriter(segment)
 
 
 class BookReader:
@@ -190,6 +240,7 @@ class BookReader:
     def __init__(self, view: View) -> None:
         view.check(BOOKS, BOOK_DRAWING)
         view.check(CONNECTIONS, CONNECTION_DRAWING)
+        view.check(SCREEN, SCREEN_DRAWING)
         self._slots = view.slots(BOOKS, BOOK_HEAD_WORDS)
         self._view = view
         self.connection(0)  # refuses a segment without connections
@@ -218,7 +269,7 @@ class BookReader:
         asks_at = BOOK_HEAD_WORDS + 2 * self.depth
         bids = _levels(cells, BOOK_HEAD_WORDS, cells[B_BIDS])
         asks = _levels(cells, asks_at, cells[B_ASKS])
-        return BookRow._make((number, *cells[:B_BIDS], bids, asks))
+        return BookRow._make((number, *cells[:B_BIDS], bids, asks, cells[B_WITNESS_NS]))
 
     def column(self, column: int) -> NDArray[int64]:
         """A screen column (S_BID ...) as a read-only numpy view of the memory itself, a cell a row.
@@ -229,7 +280,7 @@ class BookReader:
         # Only readers of columns pay for numpy: a feed that is restarted should be back soon.
         import numpy as np
 
-        return np.frombuffer(self._view.words(SCREEN, column), dtype=np.int64)
+        return np.frombuffer(self._view.words(SCREEN), dtype=np.int64)[column::SCREEN_COLUMNS]
 
     def connection(self, index: int) -> ConnectionRow:
         """The connection row that a book names."""

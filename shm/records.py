@@ -32,6 +32,8 @@ class MarketRow(NamedTuple):
 
     `incarnation` grows when the row is given to another market; the book row carries it too.
     Decimals are -1 while the scale is unknown. Sizes and prices are on the market's own scale.
+    `updated_ns` is when the venue's REST last described it, 0 for never. `rules` is the beginning of the
+    venue's rules and `rules_hash` the SHA-256 of them all, in hexadecimal.
     """
 
     market: MarketId
@@ -53,6 +55,8 @@ class MarketRow(NamedTuple):
     status: int
     result: int
     updated_ns: int
+    rules_hash: Annotated[str, 64]
+    rules: Annotated[str, 512]
 
 
 class EventRow(NamedTuple):

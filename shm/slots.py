@@ -25,10 +25,18 @@ class SlotWriter:
     """Writes the rows of one SLOTS section; exactly one exists per section."""
 
     def __init__(self, cells: memoryview[int], placed: Placed) -> None:
+        section = placed.section
         self._cells = cells
-        self._words = placed.section.words
-        self._slot_words = placed.section.slot_words
-        self._rows = [placed.offset + i * placed.section.row_words for i in range(placed.section.rows)]
+        self._words = section.words
+        self._rows = [placed.offset + i * section.row_words for i in range(section.rows)]
+        # Of each slot the begin stamp, the payload, the end stamp: a publication computes nothing.
+        self._slots = [
+            [
+                (begin, slice(begin + 1, begin + 1 + section.words), begin + 1 + section.words)
+                for begin in range(head + ROW_HEAD_WORDS, head + section.row_words, section.slot_words)
+            ]
+            for head in self._rows
+        ]
 
     def __len__(self) -> int:
         """Rows in the section."""
@@ -40,14 +48,13 @@ class SlotWriter:
 
     def publish(self, row: int, payload: array[int]) -> int:
         """Make `payload` (exactly the section's words) the row's content; return its new number."""
-        assert len(payload) == self._words, (len(payload), self._words)
+        assert len(payload) == self._words
         cells = self._cells
         head = self._rows[row]
         number = cells[head] + 1
-        slot = head + ROW_HEAD_WORDS + number % SLOT_COUNT * self._slot_words
-        end = slot + 1 + self._words
-        cells[slot] = -number
-        cells[slot + 1 : end] = payload_view(payload)
+        begin, body, end = self._slots[row][number % SLOT_COUNT]
+        cells[begin] = -number
+        cells[body] = payload
         cells[end] = number
         cells[head] = number
         return number
@@ -88,8 +95,3 @@ class SlotReader:
             self.retries += 1
         self.give_ups += 1
         return None
-
-
-def payload_view(payload: array[int]) -> memoryview[int]:
-    """The payload as a view that can be assigned to a slice of cells in one copy."""
-    return memoryview(payload)

@@ -27,7 +27,7 @@ STAGES = ("feed", "scanner", "trader", "observer", "supervisor")
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("shm",),
     ("pipeline.model", "pipeline.clock", "pipeline.logs", "pipeline.places", "pipeline.version"),
-    ("pipeline.look",),
+    ("pipeline.look", "pipeline.money"),
     (
         "pipeline.wire",
         "pipeline.fees",
@@ -37,7 +37,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "pipeline.config",
     ),
     ("pipeline.bus", "pipeline.books", "pipeline.edge", "pipeline.pairs", "pipeline.venues"),
-    ("pipeline.lifecycle", "pipeline.pricing"),
+    ("pipeline.lifecycle", "pipeline.pricing", "pipeline.client"),
     tuple(f"pipeline.{stage}" for stage in STAGES),
     ("dashboard", "pipeline.lab"),
     ("pipeline.cli",),
@@ -49,7 +49,7 @@ NEIGHBOURS = {  # importer, imported in the same layer: why that is right
 }
 DASHBOARD_MAY_IMPORT = (
     "shm",
-    *(f"pipeline.{name}" for name in "model config wire bus edge fees clock".split()),
+    *(f"pipeline.{name}" for name in "model money config wire bus edge fees clock".split()),
 )
 
 # Who keeps the door to an outside thing; a name may be a pattern.
@@ -81,7 +81,8 @@ DOORS: dict[str, dict[str, str]] = {
     "setproctitle": {"pipeline.cli.work": "the noun in `ps`"},
     "pydantic": {"pipeline.config_schema.schema": "the schema of config.toml"},
     "tomli": {"pipeline.config_schema.schema": "the text of config.toml"},
-    "httpx": {"pipeline.feed.rest": "public REST", "pipeline.trader.live.*": "orders"},
+    "httpx": {"pipeline.feed.http": "public REST", "pipeline.trader.live.*": "orders"},
+    "ccxt": {"pipeline.feed.ccxt_exchange": "any exchange that it streams"},
     "cryptography": {
         "pipeline.venues.signing": "request signatures",
         "pipeline.lab.kalshi": "the simulated venue verifies them",
@@ -98,10 +99,24 @@ IMPURE = {
     "pipeline.cli.*": "the top layer",
     "pipeline.lab.*": "plays at being the world",
     "pipeline.config_schema": "hands on what its schema offers",
+    "pipeline.config_schema.keys": "looks who may read the key file",
     "pipeline.books": "reads the feeds' segments",
     "pipeline.trader.ledger": "commits to the journal",
     "pipeline.places": "asks for the real path of a directory",
     "pipeline.observer.export": "writes data/*.json",
+    "pipeline.client": "reads the feeds' segments for other programs",
+    "pipeline.client.reader": "reads the feeds' segments for other programs",
+    "pipeline.client.subscription": "a thread of its own",
+    "pipeline.feed.rest": "a thread of its own",
+    "pipeline.feed.rest_books": "a thread of its own",
+    "pipeline.feed.metadata": "asks by REST",
+    "pipeline.feed.second_source": "asks by REST",
+    "pipeline.feed.link": "opens connections",
+    "pipeline.feed.ingest": "publishes, and rings the bell",
+    "pipeline.feed.gauges": "writes its worker's counters and log",
+    "pipeline.feed.doorbell": "rings the bus's bell",
+    "pipeline.feed.credentials": "reads keys from the environment and from files",
+    "pipeline.feed.ccxt_feed": "the worker of a ccxt exchange, in its own event loop",
     "pipeline.supervisor.control": "answers commands over the bus",
 }
 PURE_IMPORTS = frozenset(

@@ -14,6 +14,7 @@ from shm import books as memory
 from shm import segment as segments
 from shm.records import MARKET
 from shm.tables import TableWriter
+from tests.support.rows import publish
 
 LIMITS = StateLimits(heartbeat_ns=250_000_000, proof_ns=1_000_000_000, quiet_ns=2_000_000_000)
 MS = 1_000_000
@@ -45,7 +46,7 @@ class FakeFeed:
         """Publish a market's book as of now."""
         self.writer.claim(MARKET.empty()._replace(market=market, title=f"title of {market}"))
         now = self.clock.monotonic_ns()
-        self.writer.publish(market, 0, state, 0, 0, 0, now, now, [(bid, 1)], [(bid + 2, 1)])
+        publish(self.writer, market, state, [(bid, 1)], [(bid + 2, 1)], now)
 
 
 @pytest.fixture
@@ -242,3 +243,19 @@ def test_a_changed_config_keeps_what_is_attached(books: FeedBooks, clock: Manual
     books.adopt(["kraken"], LIMITS)
     assert state(books, clock) is None
     assert books.retries() == 0
+
+
+def test_after_a_sleep_nothing_older_is_believed(
+    books: FeedBooks, feed: FakeFeed, clock: ManualClock
+) -> None:
+    """A book from before the machine slept is STALE until it is heard again on a connection made since."""
+    assert state(books, clock) is BookState.LIVE
+    clock.advance(MS)
+    books.woke_up(clock.monotonic_ns())
+    assert state(books, clock) is BookState.STALE
+    clock.advance(MS)
+    feed.alive()
+    feed.put("A")
+    assert state(books, clock) is BookState.STALE
+    feed.segment.words(memory.CONNECTIONS)[memory.C_SINCE_NS] = clock.monotonic_ns()
+    assert state(books, clock) is BookState.LIVE

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from pipeline.clock import Clock, ManualClock, SystemClock
+from pipeline.clock import SLEEP_NS, Clock, ManualClock, SleepWatch, SystemClock
 
 
 def test_the_system_clock_reads_the_machine() -> None:
@@ -51,3 +51,25 @@ def test_a_manual_clock_starts_after_zero() -> None:
     """Stamps of a fresh manual clock are never 0, which everywhere means "not reached"."""
     clock = ManualClock()
     assert clock.monotonic_ns() > 0 < clock.wall_ns()
+
+
+def test_a_sleep_of_the_machine_is_noticed_once() -> None:
+    """Only a sleep of more than two seconds counts, and each is told once."""
+    clock = ManualClock()
+    watch = SleepWatch(clock)
+    assert watch.slept_ns() == 0
+    clock.fall_asleep(SLEEP_NS)
+    assert watch.slept_ns() == 0
+    before = clock.monotonic_ns()
+    clock.fall_asleep(60 * SLEEP_NS)
+    assert watch.slept_ns() == 60 * SLEEP_NS
+    assert watch.slept_ns() == 0
+    assert clock.monotonic_ns() == before
+
+
+def test_this_machine_says_how_long_it_slept() -> None:
+    """The time slept is never below zero and stands still while the machine is awake."""
+    clock = SystemClock()
+    asleep = clock.asleep_ns()
+    assert asleep > -1_000_000
+    assert abs(clock.asleep_ns() - asleep) < SLEEP_NS

@@ -96,7 +96,7 @@ def test_limits_are_nanoseconds() -> None:
     limits = CONFIG.scanner.limits()
     assert (limits.heartbeat_ns, limits.proof_ns, limits.quiet_ns) == (
         250_000_000,
-        3_000_000_000,
+        2_000_000_000,
         30_000_000_000,
     )
 

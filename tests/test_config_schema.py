@@ -84,7 +84,6 @@ def test_models_mirror_structs(model: type[BaseModel], struct: type[msgspec.Stru
     fields = {
         name: None if field.is_required() else field.default for name, field in model.model_fields.items()
     }
-    assert fields.pop("enable_websocket", True) is True  # folded into `enabled`
     defaults = {
         field.name: field.default_factory()
         if field.default_factory is not msgspec.NODEFAULT
@@ -535,12 +534,31 @@ def test_addresses_on_this_machine(folder: Path) -> None:
         assert list(config.venues) == ["kalshi"]
 
 
-def test_enable_websocket_is_enabled(folder: Path) -> None:
-    """enable_websocket = false takes a venue's feed away; a disabled venue is not simulated."""
+def test_enable_websocket_keeps_the_feed(folder: Path) -> None:
+    """enable_websocket = false leaves the venue its feed, which polls; a disabled venue has none."""
     config = load(
         "[venues.kalshi]\nenable_websocket = false\n[venues.kraken]\nenabled = false\n[venues.coinbase]\n"
     )
-    assert (config.feeds(), config.simulated) == (["coinbase"], ("coinbase",))
+    assert (config.feeds(), config.simulated) == (["kalshi", "coinbase"], ("kalshi", "coinbase"))
+    assert not config.venues["kalshi"].enable_websocket
+    told = problems("[venues.kalshi]\nenable_websocket = false\nurl = 'ws://127.0.0.1:9'\n")
+    assert "books come by REST" in told[0]
+
+
+def test_ccxt_venues_have_their_own_addresses(folder: Path) -> None:
+    """A venue ccxt:NAME needs no address, may have one, and is never simulated."""
+    config = load("[venues.'ccxt:bybit']\nmarkets = ['BTC/USDT']\n[venues.kraken]\n")
+    assert config.venues["ccxt:bybit"].url == config.venues["ccxt:bybit"].rest_url == ""
+    assert config.simulated == ("kraken",)
+    assert load("[venues.'ccxt:okx']\nurl = 'ws://127.0.0.1:9'\n").feeds() == ["ccxt:okx"]
+    assert "only native venues" in problems("[venues.'ccxt:okx']\nurl = 'sim'\nrest_url = 'sim'\n")[0]
+    assert "no venue 'ccxt:'" in problems("[venues.'ccxt:']\n")[0]
+
+
+def test_a_canary_is_one_of_the_markets(folder: Path) -> None:
+    """A canary that nobody subscribes to could never be heard."""
+    assert "none of the venue" in problems("[venues.kraken]\ncanary = 'BTC/USD'\n")[0]
+    load("[venues.kraken]\ncanary = 'BTC/USD'\nmarkets = ['BTC/USD']\n")
 
 
 def test_resolved_fields(folder: Path) -> None:

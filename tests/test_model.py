@@ -16,13 +16,11 @@ from pipeline.model import (
     Scale,
     StateLimits,
     book_state,
-    money_text,
     order_price_ticks,
-    to_decimal,
-    to_micros,
     to_text,
     to_units,
 )
+from pipeline.money import money_text, to_decimal, to_micros
 
 UNITS = st.integers(-INT64_MAX, INT64_MAX)
 DECIMALS = st.integers(0, 18)

@@ -59,7 +59,7 @@ def market(fee: FeeSchedule = KALSHI, size_decimals: int = 2, **extra) -> Market
         grid_ticks=10_000, lot_units=10**size_decimals, min_units=10**size_decimals, min_cost_micros=0,
         fee_kind=fee.kind, fee_rate_ppm=fee.rate_ppm, fee_maker_rate_ppm=0, fee_exponent=fee.exponent,
         fee_precision_micros=fee.precision_micros, close_wall_ns=0, status=MarketStatus.OPEN, result=0,
-        updated_ns=1,
+        updated_ns=1, rules_hash="", rules="",
     )  # fmt: skip
     return row._replace(**extra)
 

@@ -14,7 +14,14 @@ from dashboard.formatting import age_text, arrow, bp_text, fit, letter, price_te
 from dashboard.reasons import reason_word
 from dashboard.snapshot import EdgeView, EventView, LegView, Snapshot
 from dashboard.widgets.panel import HEAD, Line, Span
-from pipeline.model import BookState, Level, MarketResult, MarketStatus, Reason, to_decimal
+from pipeline.model import (
+    BookState,
+    Level,
+    MarketResult,
+    MarketStatus,
+    Reason,
+)
+from pipeline.money import to_decimal
 
 # Cells. A wide row is an event, two blocks and two edges; a block is bid, ask and age.
 WIDE = 118

@@ -28,7 +28,7 @@ class VenueBooks:
     """One venue of a tape. Its books are shared; each of its connections has its own codec."""
 
     keeper: BookKeeper
-    codecs: dict[float | str, Codec] = field(default_factory=dict)
+    connections: dict[float | str, tuple[int, Codec]] = field(default_factory=dict)
     frames: int = 0
 
     def take(self, line: TapeLine) -> None:
@@ -36,10 +36,11 @@ class VenueBooks:
         self.frames += 1
         if line.out or line.venue not in CODECS:
             return
-        codec = self.codecs.get(line.conn)
-        if codec is None:
-            codec = self.codecs[line.conn] = CODECS[line.venue]({})
-        self.keeper.apply_frame(codec.decode(line.data.encode()), line.conn)
+        known = self.connections.get(line.conn)
+        if known is None:
+            known = self.connections[line.conn] = len(self.connections), CODECS[line.venue]({})
+        index, codec = known
+        self.keeper.apply_frame(codec.decode(line.data.encode()), index)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +82,9 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         print(f"books: {_reason(error)}", file=sys.stderr)
         return 1
+    for seen in venues.values():
+        # The tape's end is the end of every batch on it.
+        seen.keeper.settle()
     report = build_report(venues, bad_lines, args.depth)
     print(msgspec.json.encode(report).decode() if args.json else format_table(report))
     return 0

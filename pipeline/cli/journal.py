@@ -13,7 +13,8 @@ from typing import Any
 from pipeline.cli.common import FAILED, OK, add_data, complain, say
 from pipeline.journal_reader import JournalError, JournalReader, open_readonly
 from pipeline.journal_records import FillRecord, TradeRecord
-from pipeline.model import money_text, to_text
+from pipeline.model import to_text
+from pipeline.money import money_text
 
 LEDGER_FILE = "ledger.sqlite"
 

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from pipeline.cli.common import FAILED, OK, add_data, complain, last_config, not_running, running_config, say
+from pipeline.client import statistics
+from pipeline.client.health import connection_word, feed_health
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import Config
-from pipeline.model import BookState, ConnectionState, Reason, WorkerState, book_state, to_text
+from pipeline.model import BookFault, BookState, Reason, WorkerState, book_state, to_text
 from shm import records
-from shm.books import BookReader
+from shm.books import BookReader, ConnectionRow
 from shm.segment import SegmentError, View, attach
 from shm.tables import TableReader, read_counters, read_errors
 
@@ -120,16 +123,60 @@ def workers(supervisor: View | None, views: dict[str, View], now: int) -> list[d
     return found
 
 
+NO_FEED: dict[str, Any] = {
+    "connected": False,
+    "messages": 0,
+    "gaps": 0,
+    "reconnects": 0,
+    "socket": "down",
+    "connections": [],
+    "lag_ms": None,
+    "subscriptions": 0,
+    "statistics": {},
+    "books": {},
+}
+
+
 def venue_state(view: View | None, config: Config, now: int) -> dict[str, Any]:
-    """A venue's connection, its counters and its books with their present state and age."""
+    """A venue's connections, what it counts and measures, and its books with their present state and age."""
     if view is None:
-        return {"connected": False, "messages": 0, "gaps": 0, "reconnects": 0, "books": {}}
-    counts = read_counters(view)
+        return dict(NO_FEED)
     reader = BookReader(view)
     limits = config.scanner.limits()
-    connection = reader.connection(0)
-    fresh = now - view.header.heartbeat_ns <= limits.heartbeat_ns
-    books: dict[str, dict[str, Any]] = {}
+    health = feed_health(view, reader, limits, now)
+    counts, measured = read_counters(view), statistics(health)
+    return {
+        "connected": health.connected,
+        "messages": counts.get("frames", 0),
+        "gaps": counts.get("gaps", 0),
+        "reconnects": counts.get("reconnects", 0),
+        "bad_frames": counts.get("bad_frames", 0),
+        "checksums_bad": counts.get("checksums_bad", 0),
+        "socket": health.word,
+        "connections": [connection(index, row, now) for index, row in health.connections],
+        "lag_ms": measured["lag_ms"],
+        "subscriptions": health.subscriptions,
+        "statistics": measured,
+        "books": books(view, reader, config, now),
+    }
+
+
+def connection(index: int, row: ConnectionRow, now: int) -> dict[str, Any]:
+    """One link of a feed; `proof_age_ms` is since the venue last proved to be alive on it."""
+    return {
+        "index": index,
+        "state": connection_word(row.state),
+        "markets": row.markets,
+        "messages": row.frames,
+        "reconnects": row.reconnects,
+        "proof_age_ms": age_ms(row.proof_ns, now),
+    }
+
+
+def books(view: View, reader: BookReader, config: Config, now: int) -> dict[str, dict[str, Any]]:
+    """Each market's book: what it is worth now, why if it lost something, and when REST last agreed."""
+    found: dict[str, dict[str, Any]] = {}
+    proofs = [row.proof_ns for row in reader.connections()]
     for index, market in reader.directory.rows():
         book = reader.get(index)
         if book is None:
@@ -138,22 +185,30 @@ def venue_state(view: View | None, config: Config, now: int) -> dict[str, Any]:
             book.state,
             retired=view.header.retired,
             heartbeat_ns=view.header.heartbeat_ns,
-            proof_ns=reader.connection(book.connection).proof_ns,
+            proof_ns=proofs[book.connection],
             socket_ns=book.socket_ns,
             now_ns=now,
-            limits=limits,
+            limits=config.scanner.limits(),
         )
-        age = round((now - book.socket_ns) / 1e6) if book.socket_ns else None
-        books[market.market] = {"state": BookState(state).name, "age_ms": age}
-    return {
-        "connected": fresh and connection.state == ConnectionState.UP,
-        "messages": counts.get("frames", 0),
-        "gaps": counts.get("gaps", 0),
-        "reconnects": counts.get("reconnects", 0),
-        "bad_frames": counts.get("bad_frames", 0),
-        "checksums_bad": counts.get("checksums_bad", 0),
-        "books": books,
-    }
+        found[market.market] = {
+            "state": BookState(state).name,
+            "age_ms": age_ms(book.socket_ns, now),
+            "fault": fault_word(book.reason),
+            "witnessed_s": round((now - book.witness_ns) / 1e9, 1) if book.witness_ns else None,
+        }
+    return found
+
+
+def age_ms(since_ns: int, now_ns: int) -> int | None:
+    """Whole milliseconds since a moment; None for one that never was."""
+    return round((now_ns - since_ns) / 1e6) if since_ns else None
+
+
+def fault_word(fault: int) -> str | None:
+    """Why a book is not LIVE, or was not until its last snapshot; None for no reason."""
+    if fault not in BookFault.__members__.values():
+        return f"fault {fault}"
+    return BookFault(fault).name.lower().replace("_", " ") if fault else None
 
 
 def rejections(counts: dict[str, int]) -> dict[str, int]:
@@ -227,22 +282,49 @@ def lines(state: dict[str, Any]) -> list[str]:
             f"{worker['name']:<18}{worker['pid'] or '-':>8}  "
             f"{worker['state']:<10}{worker['restarts']:>8}  {beat}"
         )
-    out += ["", f"{'VENUE':<14}{'SOCKET':<8}{'MESSAGES':>10}{'GAPS':>6}{'RECONNECTS':>12}  BOOKS"]
-    for name, venue in state["venues"].items():
-        states: dict[str, int] = {}
-        for book in venue["books"].values():
-            states[book["state"]] = states.get(book["state"], 0) + 1
-        summary = ", ".join(f"{count} {word}" for word, count in sorted(states.items())) or "none"
-        out.append(
-            f"{name:<14}{'up' if venue['connected'] else 'down':<8}{venue['messages']:>10}"
-            f"{venue['gaps']:>6}{venue['reconnects']:>12}  {summary}"
-        )
+    out += ["", *venue_lines(state["venues"])]
     if state["rejections"]:
         most = sorted(state["rejections"].items(), key=lambda item: -item[1])
         out += ["", "refused: " + ", ".join(f"{name} {count}" for name, count in most)]
     for event, held in state["positions"].items():
         out.append(f"holds {event}: " + ", ".join(f"{venue} {size}" for venue, size in held.items()))
     return out
+
+
+def venue_lines(venues: dict[str, dict[str, Any]]) -> list[str]:
+    """A line a venue for people, and one for each book that lost something and is not LIVE again."""
+    heads = f"{'MESSAGES':>10}{'GAPS':>6}{'RECONNECTS':>12}{'LAG p50/p99':>15}  {'VERIFIED':<10}"
+    out = [f"{'VENUE':<14}{'SOCKET':<12}{heads}BOOKS"]
+    for name, venue in venues.items():
+        states = Counter(book["state"] for book in venue["books"].values())
+        summary = ", ".join(f"{count} {word}" for word, count in sorted(states.items())) or "none"
+        lag, seen = lag_text(venue["lag_ms"]), verified(venue["books"])
+        out.append(
+            f"{name:<14}{venue['socket']:<12}{venue['messages']:>10}{venue['gaps']:>6}"
+            f"{venue['reconnects']:>12}{lag:>15}  {seen:<10}{summary}"
+        )
+    for name, venue in venues.items():
+        lost = Counter(
+            (book["state"], book["fault"])
+            for book in venue["books"].values()
+            if book["fault"] and book["state"] != BookState.LIVE.name
+        )
+        out += [f"{name}: {count} {state} since: {fault}" for (state, fault), count in sorted(lost.items())]
+    return out
+
+
+def lag_text(lag: dict[str, float] | None) -> str:
+    """The quantiles of a lag in milliseconds; negative where the venue's clock is ahead of ours."""
+    return "-" if lag is None else f"{lag['p50']:.0f}/{lag['p99']:.0f} ms"
+
+
+def verified(found: dict[str, dict[str, Any]]) -> str:
+    """How long ago the LIVE book that was verified longest ago was; n/m where only n of m ever were."""
+    live = [book["witnessed_s"] for book in found.values() if book["state"] == BookState.LIVE.name]
+    known = [seconds for seconds in live if seconds is not None]
+    if not known:
+        return "-"
+    return f"{max(known):.0f} s" if len(known) == len(live) else f"{len(known)}/{len(live)}"
 
 
 def reason_counters() -> tuple[str, ...]:

@@ -23,7 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     add_data(parser)
     if parser.prog.split()[-1] == "feed":
-        parser.add_argument("venue", metavar="VENUE", help="kalshi, polymarket, kraken or coinbase")
+        parser.add_argument(
+            "venue", metavar="VENUE", help="kalshi, polymarket, kraken, coinbase or ccxt:NAME"
+        )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -67,9 +69,6 @@ def run_trader(config: Config, clock: Clock) -> int:
 
 def run_feed(venue: str, config: Config) -> int:
     """Be a feed, if the venue is one of the configuration's."""
-    from pipeline.feed.worker import Feed
-    from pipeline.venues.signing import KeyFileError
-
     settings = config.venues.get(venue)
     if settings is None:
         complain(f"no venue {venue!r} in the configuration; there are: {', '.join(config.venues)}")
@@ -77,9 +76,30 @@ def run_feed(venue: str, config: Config) -> int:
     if settings.url == "sim":
         complain(f"{venue} is simulated: its address is known only in a run (run.py up)")
         return BAD_CONFIG
+    if venue.startswith("ccxt:"):
+        return run_ccxt(venue, config)
+    from pipeline.feed.worker import Feed
+    from pipeline.venues.signing import KeyFileError
+
     try:
         Feed(venue, config, SystemClock(), Random()).run()  # noqa: S311 - jitter, not secrets
     except KeyFileError as error:
+        complain(str(error))
+        return FAILED
+    return OK
+
+
+def run_ccxt(venue: str, config: Config) -> int:
+    """Be the feed of an exchange that ccxt streams, if ccxt is there and streams it."""
+    from pipeline.feed.ccxt_exchange import CcxtError
+    from pipeline.feed.ccxt_feed import CcxtFeed, GaveUpError
+
+    try:
+        CcxtFeed(venue, config, SystemClock(), Random()).run()  # noqa: S311 - jitter, not secrets
+    except CcxtError as error:
+        complain(str(error))
+        return BAD_CONFIG
+    except GaveUpError as error:
         complain(str(error))
         return FAILED
     return OK

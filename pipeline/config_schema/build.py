@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from pipeline.config import SIMULATED, Config, EventConfig, sealed
-from pipeline.config_schema.checks import KNOWN_VENUES, is_loopback
+from pipeline.config_schema.checks import CCXT, KNOWN_VENUES, is_loopback
 from pipeline.config_schema.layers import (
     SECRETS_BELONG,
     Layers,
@@ -86,6 +86,10 @@ def lay_defaults(layers: Layers) -> None:
     if not tree.get("venues"):
         layers.put(("venues",), {name: {} for name in KNOWN_VENUES}, origin)
     venues = tree["venues"] if isinstance(tree["venues"], dict) else {}
+    for name, venue in venues.items():
+        if CCXT.fullmatch(str(name)) and isinstance(venue, dict):
+            venue.setdefault("url", "")
+            venue.setdefault("rest_url", "")
     trader = tree.get("trader", {})
     if isinstance(trader, dict) and "cash" not in trader:
         cash = {name: PAPER_CASH for name in KNOWN_VENUES if name in venues}
@@ -110,7 +114,6 @@ def build(tree: dict[str, Any], profile: str, directories: Mapping[str, str]) ->
     A venue on this machine that names no REST address has none ("").
     """
     for venue in tree["venues"].values():
-        venue["enabled"] = venue.pop("enable_websocket") and venue["enabled"]
         if venue["rest_url"] == SIMULATED and is_loopback(venue["url"]):
             venue["rest_url"] = ""
     config = msgspec.convert({**tree, **directories, "profile": profile}, Config)

@@ -16,7 +16,8 @@ from pipeline.config_schema.text import KeyPath, did_you_mean
 
 KNOWN_VENUES = ("kalshi", "polymarket", "kraken", "coinbase")
 SOCKET_PATH_BYTES = 107  # of sun_path, without its ending zero
-SCHEMES = {"url": ("wss", "ws"), "rest_url": ("https", "http")}
+CCXT = re.compile(r"ccxt:[a-z0-9]{2,24}")  # any exchange that ccxt streams
+SCHEMES = {"url": ("wss", "ws"), "rest_url": ("https", "http"), "book_url": ("https", "http")}
 _LOOPBACK = re.compile(r"localhost|::1|127(\.\d{1,3}){3}")
 
 
@@ -44,6 +45,11 @@ def is_loopback(url: str) -> bool:
     return parts is not None and bool(_LOOPBACK.fullmatch(parts.hostname or ""))
 
 
+def is_known(name: str) -> bool:
+    """Whether there is a feed for a venue of this name."""
+    return name in KNOWN_VENUES or CCXT.fullmatch(name) is not None
+
+
 def is_real(venue: VenueConfig) -> bool:
     """Whether a venue's address is out in the world: neither simulated nor on this machine."""
     return venue.url != SIMULATED and not is_loopback(venue.url)
@@ -62,7 +68,7 @@ def _split(url: str) -> SplitResult | None:
 def _venues(config: Config) -> Iterator[Finding]:
     for name, venue in config.venues.items():
         base: KeyPath = ("venues", name)
-        if name not in KNOWN_VENUES:
+        if not is_known(name):
             yield _unknown(base)
         wrong = [finding for key in SCHEMES for finding in _address((*base, key), getattr(venue, key))]
         yield from wrong
@@ -70,31 +76,40 @@ def _venues(config: Config) -> Iterator[Finding]:
         if mixed and not wrong:
             other = "rest_url" if venue.rest_url == SIMULATED else "url"
             yield Finding((*base, other), 'url and rest_url must both be "sim", or both be addresses')
+        if not venue.enable_websocket and not (venue.book_url or venue.rest_url):
+            yield Finding((*base, "enable_websocket"), "without it books come by REST: name a rest_url")
+        if not venue.enable_websocket and CCXT.fullmatch(name):
+            yield Finding((*base, "enable_websocket"), "ccxt venues have no other way than their WebSocket")
+        if venue.canary and venue.canary not in config.markets_of(name):
+            yield Finding((*base, "canary"), f"{venue.canary[:64]!r} is none of the venue's markets")
         if venue.max_reconnect_delay < venue.reconnect_delay:
             yield _order((*base, "max_reconnect_delay"), "reconnect_delay", venue.reconnect_delay)
         proof, beat = config.scanner.proof_ms, venue.heartbeat_interval
-        if venue.enabled and proof < 2000 * beat:
+        if venue.enabled and venue.enable_websocket and proof < 2000 * beat:
             yield Finding(
                 ("scanner", "proof_ms"),
                 f"must be at least {2000 * beat:g}, twice venues.{name}.heartbeat_interval, got {proof}:"
                 " its books would be called stale between two signs of life",
             )
     for name in config.fees:
-        if name not in KNOWN_VENUES:
+        if not is_known(name):
             yield _unknown(("fees", name))
 
 
 def _unknown(path: KeyPath, name: str = "") -> Finding:
     """A venue that no codec speaks to; its name is the last part of the path where it is a table's."""
     name = name or str(path[-1])
-    message = f"no venue {name[:40]!r} is known; there are {', '.join(KNOWN_VENUES)}"
+    message = f"no venue {name[:40]!r} is known; there are {', '.join(KNOWN_VENUES)} and ccxt:EXCHANGE"
     return Finding(path, message, did_you_mean(name, KNOWN_VENUES))
 
 
 def _address(path: KeyPath, url: str) -> Iterator[Finding]:
     """An address is encrypted unless it stays on this machine, and carries no secret."""
     secure, plain = SCHEMES[str(path[-1])]
-    if url == SIMULATED or (not url and path[-1] == "rest_url"):
+    ccxt = CCXT.fullmatch(str(path[-2])) is not None
+    if url == SIMULATED and ccxt:
+        yield Finding(path, 'only native venues are simulated: leave it "", or name an address')
+    if url == SIMULATED or (not url and (ccxt or path[-1] != "url")):
         return
     parts = _split(url)
     told = url.partition("?")[0][:60]
@@ -109,7 +124,7 @@ def _address(path: KeyPath, url: str) -> Iterator[Finding]:
 def _money(config: Config) -> Iterator[Finding]:
     for key, names in (("cash", list(config.trader.cash)), ("inventory", list(config.trader.inventory))):
         for name in names:
-            if name not in KNOWN_VENUES:
+            if not is_known(name):
                 yield _unknown(("trader", key, name))
 
 
@@ -165,7 +180,7 @@ def _event(config: Config, event: EventConfig, base: KeyPath) -> Iterator[Findin
 
 
 def _leg(config: Config, kind: str, leg: LegConfig, path: KeyPath) -> Iterator[Finding]:
-    if leg.venue not in KNOWN_VENUES:
+    if not is_known(leg.venue):
         yield _unknown((*path, "venue"), leg.venue)
     elif leg.venue not in config.venues:
         yield Finding((*path, "venue"), f"there is no [venues.{leg.venue}]")

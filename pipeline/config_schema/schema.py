@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -20,7 +20,8 @@ from pipeline import config as plain
 from pipeline import places
 from pipeline.config_schema import values
 from pipeline.config_schema.build import build, lay_changes, lay_defaults, problem, profile_problems
-from pipeline.config_schema.checks import Finding, check, is_real
+from pipeline.config_schema.checks import check
+from pipeline.config_schema.keys import check_keys
 from pipeline.config_schema.layers import SECRETS_BELONG, Layers, Origin, take_secrets
 from pipeline.config_schema.text import ConfigProblems, KeyPath, Problem, caret, explain, key_lines, line_of
 
@@ -28,10 +29,6 @@ LIVE, WORKER, ALL = "live", "restart-worker", "restart-all"
 """When a changed key takes effect: at once, when its worker restarts, when everything does."""
 
 MAX_FILE_BYTES = 1 << 20
-NEEDS_KEY = (
-    "Kalshi's WebSocket wants a key even for prices: name its id's environment variable with key_id_env and"
-    " its file with key_file, or set enabled = false"
-)
 
 Dollars = Annotated[str, BeforeValidator(values.amount("0", "1000000000"))]
 Percent = Annotated[str, BeforeValidator(values.amount("0", "100"))]
@@ -69,14 +66,27 @@ class Venue(Model):
     url: Word = _key("sim", WORKER, 'address of the WebSocket (wss://), or "sim"')
     rest_url: Word = _key("sim", WORKER, 'address of the public REST (https://), or "sim"')
     enabled: bool = _key(True, ALL, "whether the venue has a feed")
-    enable_websocket: bool = _key(True, ALL, "false has the effect of enabled = false")
+    book_url: Word = _key("", WORKER, 'REST address of order books, where it is another; "" is rest_url')
+    enable_websocket: bool = _key(True, WORKER, "false: books are read by REST every poll_interval")
+    poll_interval: float = _seconds(1.0, LIVE, "time between two reads of books by REST", 0.1, 3600)
     markets: tuple[Name, ...] = _key((), LIVE, "markets to watch beside those of [[events]]")
     reconnect_delay: float = _seconds(1.0, LIVE, "longest wait before the first reconnect", 0.01, 3600)
     max_reconnect_delay: float = _seconds(30.0, LIVE, "longest wait before any reconnect", 0.01, 3600)
     heartbeat_interval: float = _seconds(1.0, LIVE, "time between our pings", 0.05, 60)
     timeout: float = _seconds(5.0, LIVE, "silence after which a connection is given up", 0.1, 300)
     max_retries: int = _key(0, LIVE, "failed connects before the feed exits; 0 never", ge=0, le=10**6)
+    first_book_timeout: float = _seconds(10.0, LIVE, "wait for a first book before asking again", 0.1, 600)
+    data_timeout: float = _seconds(
+        60.0, LIVE, "no book at all on a connection, and no witness: reconnect; 0 never", 0, 86_400
+    )
+    canary: Word = _key("", LIVE, "a market that never rests: its silence means that the feed is frozen")
+    canary_timeout: float = _seconds(30.0, LIVE, "silence of the canary before a reconnect", 0.1, 86_400)
+    witness_interval: float = _seconds(
+        10.0, LIVE, "time between two comparisons of each book with REST; 0 never", 0, 3600
+    )
+    trusted: bool = _key(False, WORKER, "ccxt venues: whether their unverified books may be traded on")
     key_id_env: Variable = _key("", WORKER, "environment variable that holds the key's id")
+    key_env: Variable = _key("", WORKER, "environment variable that holds the private key itself (PEM)")
     key_file: Word = _key("", WORKER, "file of the private key (PEM, mode 0600)")
 
 
@@ -101,13 +111,14 @@ class Shm(Model):
     depth: int = _key(25, ALL, "price levels a side in memory", ge=1, le=1000)
     max_events: int = _key(64, ALL, "events the scanner can hold", ge=1, le=4096)
     max_positions: int = _key(128, ALL, "positions the trader can show", ge=1, le=4096)
+    history: int = _key(1000, ALL, "price events kept of each market", ge=0, le=100_000)
 
 
 class Scanner(Model):
     """[scanner]"""
 
     heartbeat_ms: int = _key(250, LIVE, "ms: a feed silent longer is DEAD; 5 beats of 50", ge=250, le=60_000)
-    proof_ms: int = _key(3000, LIVE, "ms: no sign of life from the venue longer is STALE", ge=100, le=600_000)
+    proof_ms: int = _key(2000, LIVE, "ms: no sign of life from the venue longer is STALE", ge=100, le=600_000)
     quiet_ms: int = _key(30000, LIVE, "ms: no message for a market longer is QUIET", ge=100, le=86_400_000)
     opportunity_ttl_ms: int = _key(250, LIVE, "ms: an opportunity may be acted on so long", ge=10, le=60_000)
     repeat_ms: int = _key(500, LIVE, "ms: the same opportunity is sent again after", ge=0, le=60_000)
@@ -263,7 +274,7 @@ def resolve(
     problems += found
     if valid is not None:
         config = build(valid.model_dump(), name, _directories(valid, data_directory, environ, uid))
-        for finding in (*check(config), *_keys(config, environ)):
+        for finding in (*check(config), *check_keys(config, environ)):
             if not any(finding.path[: len(key)] == key for key in bad):
                 origin = layers.origin(finding.path)
                 problems.append(problem(origin, finding.path, finding.message, finding.suggestion))
@@ -371,23 +382,3 @@ def _directories(
         "run_directory": str(places.run_directory(instance, environ, user)),
         "shm_directory": str(places.shm_directory(instance, file.shm.directory, user)),
     }
-
-
-def _keys(config: plain.Config, environ: Mapping[str, str]) -> Iterator[Finding]:
-    """Kalshi's WebSocket is open to signed connections only, so without a key its feed could never start."""
-    venue = config.venues.get("kalshi")
-    if venue is None or not venue.enabled or not is_real(venue):
-        return
-    base = ("venues", "kalshi")
-    if not venue.key_id_env or not venue.key_file:
-        yield Finding((*base, "key_file" if venue.key_id_env else "key_id_env"), NEEDS_KEY)
-    if venue.key_id_env and not environ.get(venue.key_id_env):
-        yield Finding((*base, "key_id_env"), f"the environment variable {venue.key_id_env} is not set")
-    if venue.key_file:
-        try:
-            status = Path(venue.key_file).expanduser().stat()
-        except (OSError, RuntimeError):
-            yield Finding((*base, "key_file"), f"there is no file {values.shown(venue.key_file)}")
-        else:
-            if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
-                yield Finding((*base, "key_file"), "must be a file that only you can read: chmod 600")

@@ -1,226 +1,30 @@
 """Books: the order books of one venue, built from its codec's events, and how healthy that went.
 
-In: events (pipeline/venues/codec.py). Out: books in integers, states, counts, and the markets whose
-books must be asked for again. Pure. Run by a feed's worker, `run.py books` and the replay.
-
-A book is EMPTY until its first snapshot, then LIVE. It becomes GAP, and is emptied, when a change
-may have been lost: a sequence jumped, a frame could not be read, a checksum did not match, or a
-step took more than there was. Only a snapshot ends that. It is CROSSED while its best bid is not
-below its best ask, and LIVE again as soon as a message ends that: where there is a checksum it has
-proven that message, and elsewhere the venue itself may pass through it within a batch. On
-Polymarket even bid = ask is LIVE: the frames of a batch lock the book for 1 or 2 ms as a rule.
+In: events (pipeline/venues/codec.py). Out: books (pipeline/feed/order_book.py), counts, the markets that
+changed, and those whose books must be asked for again. Pure. Run by a feed's worker, which publishes what
+changed (pipeline/feed/publisher.py), by `run.py books` and by the replay.
 """
 
 from __future__ import annotations
 
-import zlib
-from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
-from enum import IntEnum
 
-from pipeline.model import DEFAULT_SCALES, INT64_MAX, BookState, Level, Market, Scale
-from pipeline.venues.codec import (
-    Bad,
-    Change,
-    Event,
-    Gap,
-    Ignored,
-    Listed,
-    Snapshot,
-    Status,
-)
+from pipeline.feed.order_book import APPLIED, CROSSED, EMPTY, GAP, IGNORED, LIVE, VERIFIED, Book, Verdict
+from pipeline.model import DEFAULT_SCALES, BookFault, BookState, Market, Scale
+from pipeline.venues.codec import Bad, Change, Event, Gap, Ignored, Listed, Snapshot, Status
+
+# A book is made and read through this module, whatever it was split into.
+__all__ = ["BATCH_NS", "BOOKS_MAX", "CROSSED_MAX", "Book", "BookKeeper", "Verdict"]
 
 BOOKS_MAX = 10_000
 
 # A book that stays crossed for so many messages of its own will not right itself.
 CROSSED_MAX = 20
 
-# Kraken's checksum covers so many levels a side, whatever the subscribed depth.
-CHECKSUM_LEVELS = 10
+# A batch of which nothing more came for so long is over; its frames come within 1 or 2 ms.
+BATCH_NS = 50_000_000
 
 LOCKING_VENUES = frozenset({"polymarket"})
-
-
-class Verdict(IntEnum):
-    """What became of one message for one book."""
-
-    IGNORED = 0
-    APPLIED = 1
-    VERIFIED = 2
-    WRONG_CHECKSUM = 3
-    IMPOSSIBLE = 4
-
-
-class Side:
-    """One side of a book: sizes by key, and the keys in rising order, so that the best is last.
-
-    A key is a bid's price, or an ask's price negated. Most changes are near the best, so most
-    insertions into the list move next to nothing, however deep the book is.
-    """
-
-    __slots__ = ("_sign", "_text", "keys", "sizes")
-
-    def __init__(self, sign: int) -> None:
-        """`sign` is 1 for bids and -1 for asks."""
-        self._sign = sign
-        self._text: str | None = None
-        self.keys: list[int] = []
-        self.sizes: dict[int, int] = {}
-
-    def replace(self, levels: Iterable[Level]) -> None:
-        """Take these levels and no others; of a price that comes twice the last counts."""
-        sign = self._sign
-        last = dict(levels)
-        self.sizes = {price * sign: units for price, units in last.items() if units}
-        self.keys = sorted(self.sizes)
-        self._text = None
-
-    def set_levels(self, levels: Sequence[Level]) -> None:
-        """Set absolute sizes in the order given; 0 removes a level."""
-        if levels:
-            self._text = None
-        sign, sizes, keys = self._sign, self.sizes, self.keys
-        for price, units in levels:
-            key = price * sign
-            if units:
-                if key not in sizes:
-                    insort(keys, key)
-                sizes[key] = units
-            elif sizes.pop(key, 0):
-                del keys[bisect_left(keys, key)]
-
-    def add_levels(self, steps: Iterable[Level]) -> bool:
-        """Add signed steps; False, with the side spoilt, when a size cannot be what comes out."""
-        for price, step in steps:
-            units = self.sizes.get(price * self._sign, 0) + step
-            if not 0 <= units <= INT64_MAX:
-                return False
-            self.set_levels(((price, units),))
-        return True
-
-    def cut(self, depth: int) -> None:
-        """Forget all but the best `depth` levels."""
-        excess = len(self.keys) - depth
-        if excess > 0:
-            for key in self.keys[:excess]:
-                del self.sizes[key]
-            del self.keys[:excess]
-            self._text = None
-
-    def top(self, depth: int) -> list[Level]:
-        """The best `depth` levels, best first; 0 means all."""
-        sign, sizes = self._sign, self.sizes
-        return [(key * sign, sizes[key]) for key in reversed(self.keys[-depth:])]
-
-    def checksum_text(self) -> str:
-        """The side's part of Kraken's checksum: digits of price and size of ten levels, best first.
-
-        Digits of a fixed-precision number without point and leading zeros are its integer. The
-        text is kept while the side is: most messages change one side only.
-        """
-        if self._text is None:
-            sign, sizes = self._sign, self.sizes
-            keys = reversed(self.keys[-CHECKSUM_LEVELS:])
-            self._text = "".join([f"{key * sign}{sizes[key]}" for key in keys])
-        return self._text
-
-
-class Book:
-    """One market's book. `depth` > 0 cuts each side after every message; `venue_ns` may be 0."""
-
-    __slots__ = (
-        "_asks",
-        "_bids",
-        "_lock_allowed",
-        "connection",
-        "crossed_messages",
-        "depth",
-        "market",
-        "scale",
-        "state",
-        "tradable",
-        "venue_ns",
-    )
-
-    def __init__(self, market: str, scale: Scale | None, *, lock_allowed: bool = False) -> None:
-        """An EMPTY book. `scale` is None while nobody has told it; only text output needs it."""
-        self.market = market
-        self.scale = scale
-        self.state = BookState.EMPTY
-        self.depth = 0
-        self.venue_ns = 0
-        self.tradable = True
-        self.connection: float | str = 0
-        self.crossed_messages = 0
-        self._lock_allowed = lock_allowed
-        self._bids = Side(1)
-        self._asks = Side(-1)
-
-    def apply_snapshot(self, snapshot: Snapshot) -> Verdict:
-        """Replace the whole book; ends every earlier GAP."""
-        self._bids.replace(snapshot.bids)
-        self._asks.replace(snapshot.asks)
-        self.depth = snapshot.depth
-        return self._settle(snapshot)
-
-    def apply_change(self, change: Change) -> Verdict:
-        """Change some levels; ignored while the book is EMPTY or GAP."""
-        if self.state not in {BookState.LIVE, BookState.CROSSED}:
-            return Verdict.IGNORED
-        if not change.relative:
-            self._bids.set_levels(change.bids)
-            self._asks.set_levels(change.asks)
-        elif not (self._bids.add_levels(change.bids) and self._asks.add_levels(change.asks)):
-            self.void()
-            return Verdict.IMPOSSIBLE
-        return self._settle(change)
-
-    def _settle(self, message: Snapshot | Change) -> Verdict:
-        """Cut, verify and judge the book after a message."""
-        if self.depth:
-            self._bids.cut(self.depth)
-            self._asks.cut(self.depth)
-        self.venue_ns = message.venue_ns
-        if message.checksum is not None and message.checksum != self.checksum():
-            self.state = BookState.LIVE  # it had a snapshot, even if only this wrong one
-            self.void()
-            return Verdict.WRONG_CHECKSUM
-        if self._is_crossed():
-            self.state = BookState.CROSSED
-            self.crossed_messages += 1
-        else:
-            self.state = BookState.LIVE
-            self.crossed_messages = 0
-        return Verdict.APPLIED if message.checksum is None else Verdict.VERIFIED
-
-    def _is_crossed(self) -> bool:
-        bids, asks = self._bids.keys, self._asks.keys
-        if not bids or not asks:
-            return False
-        overlap = bids[-1] + asks[-1]  # best bid - best ask
-        return overlap > 0 or (overlap == 0 and not self._lock_allowed)
-
-    def void(self) -> bool:
-        """Forget the levels: the book is unknown until its next snapshot. Whether that is news.
-
-        A book that never had a snapshot stays EMPTY.
-        """
-        self._bids.replace(())
-        self._asks.replace(())
-        self.crossed_messages = 0
-        if self.state in {BookState.EMPTY, BookState.GAP}:
-            return False
-        self.state = BookState.GAP
-        return True
-
-    def top(self, depth: int = 0) -> tuple[list[Level], list[Level]]:
-        """Bids and asks as (ticks, units), best first, at most `depth` a side; 0 means all."""
-        return self._bids.top(depth), self._asks.top(depth)
-
-    def checksum(self) -> int:
-        """CRC32 of the ten best asks and then bids, as Kraken computes it (v2, channel book)."""
-        text = self._asks.checksum_text() + self._bids.checksum_text()
-        return zlib.crc32(text.encode("ascii"))
 
 
 class BookKeeper:
@@ -228,10 +32,15 @@ class BookKeeper:
 
     `resync` holds the markets that need a fresh snapshot; each leaves it with its next snapshot.
     The worker asks for them and limits how often. `venue_tradable` is the venue's word on them all.
+    `voided` counts by fault how often a book stopped being LIVE; `best_mismatches` the batches that ended
+    on another best price than the venue's, `times_back` its times that went backwards, which is normal.
     """
 
-    def __init__(self, venue: str, scales: Mapping[str, Scale] | None = None) -> None:
-        """`scales` are those that the venue's codecs were made with, by market."""
+    def __init__(self, venue: str, scales: Mapping[str, Scale] | None = None, shown: int = 0) -> None:
+        """`scales` are those that the venue's codecs were made with, by market.
+
+        `shown` is how many levels a side are laid out for shared memory: the segment's depth.
+        """
         self.venue = venue
         self.books: dict[str, Book] = {}
         self.listed: dict[str, Market] = {}
@@ -244,43 +53,116 @@ class BookKeeper:
         self.checksums_bad = 0
         self.duplicates = 0
         self.desyncs = 0
+        self.best_mismatches = 0
+        self.times_back = 0
+        self.voided = dict.fromkeys(BookFault, 0)
+        self._shown = shown
         self._scales = dict(scales or {})
         self._paused: set[str] = set()
+        # The batch that each of these waits for, and when `settle` first saw it: 0 is not yet.
+        self._unsettled: dict[str, tuple[str, int]] = {}
 
-    def expect(self, markets: Iterable[str], connection: float | str = 0) -> None:
+    def expect(self, markets: Iterable[str], connection: int = 0) -> None:
         """Make EMPTY books for markets that were subscribed to on this connection."""
         for market in markets:
             book = self._book(market)
             if book is not None:
                 book.connection = connection
 
-    def apply_frame(self, events: Iterable[Event], connection: float | str = 0) -> list[str]:
-        """Apply all events of one frame; the markets touched, each once, in order.
-
-        A book is touched when its content, its state, its venue time or whether it may be traded
-        has changed. A frame with several bad parts counts as one bad frame.
-        """
+    def apply_frame(self, events: Sequence[Event], connection: int = 0) -> list[str]:
+        """Apply all events of one frame; the markets touched, each once, in order."""
         touched: dict[str, None] = {}
-        has_book = has_bad = False
-        for event in events:
-            if isinstance(event, Snapshot | Change):
-                has_book = True
-                if self._apply_message(event, connection):
-                    touched[event.market] = None
-                continue
-            has_bad = has_bad or isinstance(event, Bad)
-            touched.update(dict.fromkeys(self._apply_other(event, connection)))
-        self.book_messages += has_book
-        self.bad_frames += has_bad
+        self.apply_into(touched, events, connection)
         return list(touched)
 
-    def apply(self, event: Event, connection: float | str = 0) -> list[str]:
+    def apply_into(self, touched: dict[str, None], events: Sequence[Event], connection: int) -> bool:
+        """Apply all events of one frame, and add the markets touched; whether there was but one change.
+
+        A book is touched when its content, its state, its fault, its venue time or whether it may be
+        traded has changed. A frame with several bad parts counts as one bad frame.
+        """
+        if len(events) == 1:
+            only = events[0]
+            if type(only) is Change:
+                # Nearly every message; what is done here in place is what `_apply_change` does.
+                self.book_messages += 1
+                market = only.market
+                book = self.books.get(market)
+                if book is None or only.batch or book.state is not LIVE:
+                    if self._apply_change(only):
+                        touched[market] = None
+                    return True
+                touched[market] = None
+                verdict = book.apply_change(only)
+                if verdict is VERIFIED:
+                    self.checksums_ok += 1
+                elif verdict is not APPLIED:
+                    self._count(verdict, market)
+                if book.state is not LIVE:
+                    self._compare_states(book, LIVE)
+                return True
+        has_book = has_bad = False
+        for event in events:
+            if type(event) is Change:
+                has_book = True
+                if self._apply_change(event):
+                    touched[event.market] = None
+            elif type(event) is Snapshot:
+                has_book = True
+                if self._apply_snapshot(event, connection):
+                    touched[event.market] = None
+            else:
+                has_bad = has_bad or type(event) is Bad
+                touched.update(dict.fromkeys(self._apply_other(event, connection)))
+        self.book_messages += has_book
+        self.bad_frames += has_bad
+        return False
+
+    def apply(self, event: Event, connection: int = 0) -> list[str]:
         """Apply one event as if it were a frame of its own; the markets touched."""
         return self.apply_frame((event,), connection)
 
-    def disconnect(self, connection: float | str = 0) -> list[str]:
+    def settle(self, now_ns: int | None = None) -> list[str]:
+        """Judge the batches that got no more frames for BATCH_NS, or all if None; the markets touched.
+
+        Call it once a turn, after everything that had arrived was applied: a batch is as old as the
+        first call that saw it unsettled. `now_ns` is any clock that never goes back.
+        """
+        touched: list[str] = []
+        if not self._unsettled:
+            return touched
+        for market, (batch, seen_ns) in list(self._unsettled.items()):
+            if now_ns is not None and not seen_ns:
+                self._unsettled[market] = (batch, now_ns)
+            elif now_ns is None or now_ns - seen_ns >= BATCH_NS:
+                del self._unsettled[market]
+                book = self.books[market]
+                before = book.state
+                if not book.end_batch():
+                    self._contradicted(market)
+                self._compare_states(book, before)
+                touched.append(market)
+        return touched
+
+    def void(self, markets: Iterable[str], fault: BookFault) -> list[str]:
+        """Make these books unknown, and ask for them again; the markets touched."""
+        touched = []
+        for market in markets:
+            if len(self.resync) < BOOKS_MAX:
+                self.resync.add(market)
+            self._unsettled.pop(market, None)
+            book = self.books.get(market)
+            if book is None:
+                continue
+            before = book.state
+            if book.void(fault):
+                touched.append(market)
+            self._compare_states(book, before)
+        return touched
+
+    def disconnect(self, connection: int = 0) -> list[str]:
         """The connection is gone: its books are unknown. The markets touched."""
-        return self._void((), connection)
+        return self.void(self._on(connection), BookFault.DISCONNECTED)
 
     def forget(self, market: str) -> None:
         """Drop all that is known of a market that was unsubscribed from."""
@@ -288,51 +170,104 @@ class BookKeeper:
         self.listed.pop(market, None)
         self.resync.discard(market)
         self._paused.discard(market)
+        self._unsettled.pop(market, None)
 
     def tradable(self, market: str) -> bool:
         """Whether venue and market are both open to orders, as far as the venue has said."""
         return self.venue_tradable and market not in self._paused
+
+    def _on(self, connection: int) -> tuple[str, ...]:
+        """The markets whose books came over this connection."""
+        return tuple(name for name, book in self.books.items() if book.connection == connection)
 
     def _book(self, market: str) -> Book | None:
         """The market's book, made when new; None when there are too many."""
         book = self.books.get(market)
         if book is None and len(self.books) < BOOKS_MAX:
             scale = self._scales.get(market, DEFAULT_SCALES.get(self.venue))
-            book = Book(market, scale, lock_allowed=self.venue in LOCKING_VENUES)
-            book.tradable = market not in self._paused
+            lock_allowed = self.venue in LOCKING_VENUES
+            book = Book(market, scale, lock_allowed=lock_allowed, shown=self._shown)
+            book.tradable = self.tradable(market)
             self.books[market] = book
         return book
 
-    def _apply_message(self, event: Snapshot | Change, connection: float | str) -> bool:
-        """Apply a snapshot or change; whether the book was touched."""
-        book = self.books.get(event.market) or self._book(event.market)
+    def _apply_change(self, event: Change) -> bool:
+        """Apply a change; whether the book was touched. The hot path: most messages are one change."""
+        book = self.books.get(event.market)
+        if book is None:
+            self._book(event.market)
+            return False
+        before = book.state
+        if event.batch and 0 < event.venue_ns < book.venue_ns:
+            self.times_back += 1
+        verdict = book.apply_change(event)
+        if verdict is not APPLIED:
+            self._count(verdict, event.market)
+        if book.state is not before or before is CROSSED:
+            self._compare_states(book, before)
+        if event.batch or self._unsettled:
+            self._follow_batch(book)
+        return verdict is not IGNORED
+
+    def _apply_snapshot(self, event: Snapshot, connection: int) -> bool:
+        """Apply a snapshot; whether the book was touched."""
+        book = self._book(event.market)
         if book is None:
             return False
-        if isinstance(event, Snapshot):
-            book.connection = connection
-            self.resync.discard(event.market)
-            verdict = book.apply_snapshot(event)
-        else:
-            verdict = book.apply_change(event)
-        if verdict is Verdict.VERIFIED:
+        book.connection = connection
+        self.resync.discard(event.market)
+        before = book.state
+        if event.batch and 0 < event.venue_ns < book.venue_ns:
+            self.times_back += 1
+        verdict = book.apply_snapshot(event)
+        if verdict is not APPLIED:
+            self._count(verdict, event.market)
+        self._compare_states(book, before)
+        self._follow_batch(book)
+        return True
+
+    def _follow_batch(self, book: Book) -> None:
+        """Remember which books wait for the end of which batch."""
+        if not book.unsettled:
+            self._unsettled.pop(book.market, None)
+        elif self._unsettled.get(book.market, ("", 0))[0] != book.batch:
+            self._unsettled[book.market] = (book.batch, 0)
+
+    def _count(self, verdict: Verdict, market: str) -> None:
+        """Count what became of a message, and ask again for a book that it voided."""
+        if verdict is VERIFIED:
             self.checksums_ok += 1
         elif verdict is Verdict.WRONG_CHECKSUM:
             self.checksums_bad += 1
-            self.resync.add(event.market)
+            self.resync.add(market)
         elif verdict is Verdict.IMPOSSIBLE:
             self.desyncs += 1
-            self.resync.add(event.market)
-        if book.crossed_messages == CROSSED_MAX:
-            self.resync.add(event.market)
-        return verdict is not Verdict.IGNORED
+            self.resync.add(market)
+        elif verdict is Verdict.CONTRADICTED:
+            self._contradicted(market)
 
-    def _apply_other(self, event: Event, connection: float | str) -> list[str]:
+    def _contradicted(self, market: str) -> None:
+        self.best_mismatches += 1
+        self.resync.add(market)
+
+    def _compare_states(self, book: Book, before: BookState) -> None:
+        """Count by its fault a book that is LIVE no more; ask again for one that stays crossed."""
+        state = book.state
+        if state is not before and (state is GAP or state is CROSSED):
+            self.voided[book.fault] += 1
+        if book.crossed_messages == CROSSED_MAX:
+            self.resync.add(book.market)
+
+    def _apply_other(self, event: Event, connection: int) -> list[str]:
         """Apply an event that is no book message; the markets touched."""
         if isinstance(event, Gap):
             self.gaps += event.counted
-            return self._void(event.markets, connection)
+            fault = BookFault.SEQUENCE if event.counted else BookFault.VENUE
+            return self.void(event.markets or self._on(connection), fault)
         if isinstance(event, Bad):
-            return self._void(event.markets, connection) if event.lost else []
+            if not event.lost:
+                return []
+            return self.void(event.markets or self._on(connection), BookFault.BAD_FRAME)
         if isinstance(event, Listed):
             return self._apply_listed(event.market)
         if isinstance(event, Status):
@@ -342,48 +277,35 @@ class BookKeeper:
         # Subscribed and Settled change no book; the worker acts on them.
         return []
 
-    def _void(self, markets: tuple[str, ...], connection: float | str) -> list[str]:
-        """Make these books unknown, or all of the connection; the markets touched."""
-        if not markets:
-            held = self.books.items()
-            markets = tuple(name for name, book in held if book.connection == connection)
-        touched = []
-        for market in markets:
-            if len(self.resync) < BOOKS_MAX:
-                self.resync.add(market)
-            book = self.books.get(market)
-            if book is not None and book.void():
-                touched.append(market)
-        return touched
-
     def _apply_listed(self, market: Market) -> list[str]:
         """Keep a market's metadata; on a new scale its levels mean nothing any more."""
         name = market.market
         if name not in self.listed and len(self.listed) >= BOOKS_MAX:
             return []
         self.listed[name] = market
-        book = self.books.get(name)
         if market.scale is None:
             return []
         self._scales[name] = market.scale
+        book = self.books.get(name)
         if book is None or book.scale == market.scale:
             return []
+        # The first scale of a book that has no levels yet makes nothing wrong.
+        first = book.scale is None and book.state is EMPTY
         book.scale = market.scale
-        self.resync.add(name)
-        return [name] if book.void() else []
+        return [] if first else self.void((name,), BookFault.VENUE)
 
     def _apply_status(self, event: Status) -> list[str]:
         """Keep the venue's word on trading; the markets whose tradability changed."""
         if not event.market:
-            changed = self.venue_tradable != event.tradable
             self.venue_tradable = event.tradable
-            return list(self.books) if changed else []
-        if event.tradable:
+        elif event.tradable:
             self._paused.discard(event.market)
         elif len(self._paused) < BOOKS_MAX:
             self._paused.add(event.market)
-        book = self.books.get(event.market)
-        if book is None or book.tradable == event.tradable:
-            return []
-        book.tradable = event.tradable
-        return [event.market]
+        touched = []
+        for market in (event.market,) if event.market else tuple(self.books):
+            book = self.books.get(market)
+            if book is not None and book.tradable != self.tradable(market):
+                book.tradable = not book.tradable
+                touched.append(market)
+        return touched

@@ -9,10 +9,12 @@ still in the socket. UTF-8 is not checked here: the JSON decoder refuses bad tex
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
+import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, cast
 
@@ -22,6 +24,8 @@ from pipeline.clock import Clock
 from pipeline.feed.frames import CLOSE, MIB, PING, PROTOCOL_ERROR, Control, FrameError, FrameReader, Item
 
 CONNECT_SECONDS = 2.0
+# Connecting with its name's look-up, which knows no deadline of its own.
+DIAL_SECONDS = CONNECT_SECONDS + 0.5
 # A venue that does not take what we send for this long is gone.
 SEND_SECONDS = 1.0
 RECEIVE_BYTES = 256 * 1024
@@ -32,11 +36,22 @@ HANDSHAKE_BYTES = 256 * 1024
 
 # What the library and the socket raise when a connection fails.
 TROUBLE = (OSError, websocket.WebSocketException, ValueError)
+# So many messages are handed out in one call at most: whoever applies them has a heartbeat to keep.
+MESSAGES = 64
 NOTHING_YET = (TimeoutError, BlockingIOError, ssl.SSLWantReadError)
 
 
 class ConnectionLostError(Exception):
-    """The venue is gone or was never there; the text says how."""
+    """The venue is gone or was never there; the text says how.
+
+    `status` is the HTTP status with which it refused the handshake, 0 for none; `retry_after_ns` is how
+    long it asked to be left alone.
+    """
+
+    def __init__(self, why: str, status: int = 0, retry_after_ns: int = 0) -> None:
+        super().__init__(why)
+        self.status = status
+        self.retry_after_ns = retry_after_ns
 
 
 class Connection:
@@ -54,6 +69,11 @@ class Connection:
             self._socket.connect(  # type: ignore[no-untyped-call]
                 url, timeout=CONNECT_SECONDS, header=dict(headers), redirect_limit=0
             )
+        except websocket.WebSocketBadStatusException as error:
+            headers = {name.lower(): text for name, text in (error.resp_headers or {}).items()}
+            wait_ns = retry_after_ns(headers.get("retry-after", ""))
+            why = f"cannot connect: the venue answered {error.status_code}"
+            raise ConnectionLostError(why, error.status_code or 0, wait_ns) from error
         except TROUBLE as error:
             raise ConnectionLostError(f"cannot connect: {_words(error)}") from error
         self._raw = self._socket.opened()
@@ -63,19 +83,41 @@ class Connection:
         self._timeout = -1.0
         self.proof_ns = clock.monotonic_ns()
 
-    def receive(self, timeout: float) -> bytes | None:
-        """The next message, or None after `timeout` seconds, a control frame or a part of a frame.
+    def receive(self, timeout: float, most: int = MESSAGES) -> list[bytes]:
+        """The next messages, at most `most`; none after `timeout` seconds or for a control frame.
 
-        Messages that came together are handed out one a call, without a look at the socket between
-        them. Half a frame is kept for the next calls, until its deadline. Raises ConnectionLostError.
+        Messages that came together are handed out without a look at the socket between them. Half a
+        frame is kept for the next calls, until its deadline. Raises ConnectionLostError, but not before
+        everything that came earlier was handed out.
         """
-        if not self._ready and not self._read(timeout):
-            return None
-        item = self._ready.popleft()
-        if isinstance(item, bytes):
-            return item
-        self._obey(item)
-        return None
+        ready = self._ready
+        if not ready and not self._read(timeout):
+            return []
+        messages: list[bytes] = []
+        while ready and len(messages) < most:
+            item = ready[0]
+            if isinstance(item, bytes):
+                messages.append(item)
+            elif messages:
+                break
+            else:
+                self._obey(item)
+            if ready:
+                ready.popleft()
+        return messages
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a call of `receive` has something to do without the socket's becoming readable."""
+        return bool(self._ready) or (isinstance(self._raw, ssl.SSLSocket) and self._raw.pending() > 0)
+
+    def fileno(self) -> int:
+        """The socket's number, for `wait`."""
+        return self._raw.fileno()
+
+    def expired(self) -> bool:
+        """Whether what was begun is over its deadline, so that `receive` will end the connection."""
+        return 0 < self._reader.deadline_ns <= self._clock.monotonic_ns()
 
     def send(self, text: str) -> None:
         """Send a text frame. Raises ConnectionLostError."""
@@ -151,6 +193,78 @@ class Connection:
         if seconds != self._timeout:
             self._raw.settimeout(seconds)
             self._timeout = seconds
+
+
+class Dial:
+    """A connection on its way, opened in a thread of its own.
+
+    Names are looked up without a deadline, and one connection that is slow to open must not hold up the
+    heartbeat or the other connections. The thread lives for one connection.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str], clock: Clock, *, limit_bytes: int) -> None:
+        """Begin to connect."""
+        self._overdue_ns = clock.monotonic_ns() + round(DIAL_SECONDS * 1e9)
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._done = threading.Event()
+        self._result: Connection | ConnectionLostError | None = None
+        self._abandoned = False
+
+        def work() -> None:
+            try:
+                result: Connection | ConnectionLostError = Connection(
+                    url, headers, clock, limit_bytes=limit_bytes
+                )
+            except ConnectionLostError as error:
+                result = error
+            with self._lock:
+                self._result = result
+                unwanted = self._abandoned
+            if unwanted and isinstance(result, Connection):
+                result.close()
+            self._done.set()
+
+        self._thread = threading.Thread(target=work, name="dial", daemon=True)
+        self._thread.start()
+
+    def poll(self, timeout: float = 0.0) -> Connection | None:
+        """The open connection; None while it is under way. Raises ConnectionLostError."""
+        if not self._done.wait(timeout):
+            if self._clock.monotonic_ns() < self._overdue_ns:
+                return None
+            self.abandon()
+            raise ConnectionLostError(f"cannot connect: no answer in {DIAL_SECONDS:g} s, nor a name")
+        assert self._result is not None, "set before the event"
+        if isinstance(self._result, ConnectionLostError):
+            raise self._result
+        return self._result
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more; what opens late is closed at once."""
+        with self._lock:
+            self._abandoned = True
+            result = self._result
+        if isinstance(result, Connection):
+            result.close()
+
+    @property
+    def stuck(self) -> bool:
+        """Whether its thread still runs; only then is another one too many."""
+        return self._thread.is_alive()
+
+
+def wait(connections: Sequence[Connection], timeout: float) -> list[Connection]:
+    """Those of several connections that have something to receive, after at most `timeout` seconds."""
+    ready = [each for each in connections if each.waiting or each.expired()]
+    poller = select.poll()
+    known = {}
+    for each in connections:
+        if each not in ready:
+            known[each.fileno()] = each
+            poller.register(each.fileno(), select.POLLIN)
+    events = poller.poll(0 if ready else round(timeout * 1000))
+    return ready + [known[number] for number, _ in events]
 
 
 class _Opening(websocket.WebSocket):
@@ -240,6 +354,14 @@ def _positive(seconds: float) -> float:
     if seconds <= 0:
         raise TimeoutError("timed out")
     return seconds
+
+
+def retry_after_ns(text: str) -> int:
+    """Nanoseconds of a Retry-After header, 0 without one; a date counts as five minutes."""
+    if not text:
+        return 0
+    digits = text.isascii() and text.isdigit() and len(text) <= 9
+    return (int(text) if digits else 300) * 1_000_000_000
 
 
 def close_reason(data: bytes) -> str:

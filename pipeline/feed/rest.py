@@ -1,4 +1,4 @@
-"""REST: a venue's public metadata, asked for beside the receive loop. The door to httpx.
+"""REST: a venue's public metadata, asked for beside the receive loop.
 
 In: names of markets. Out: `Market` values or failures, later, from `poll`. Run by a feed: requests go
 out from a thread of their own, one at a time, so that the loop that beats never waits for them.
@@ -11,33 +11,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import Empty, Full, Queue
 from random import Random
-from urllib.parse import urlsplit
-
-import httpx
 
 from pipeline.clock import Clock
+from pipeline.feed.http import TURN_SECONDS, RestClient, RestError, allowed, jitter
 from pipeline.model import FeeSchedule, Market
+from pipeline.venues.asking import Request
 from pipeline.venues.coinbase import markets as coinbase
 from pipeline.venues.kalshi import markets as kalshi
 from pipeline.venues.kraken import markets as kraken
-from pipeline.venues.parsing import VenueTroubleError, text_of
 from pipeline.venues.polymarket import markets as polymarket
 
-TIMEOUT_SECONDS = 5.0
-# A timeout bounds the wait for the next byte; this bounds a body that never ends.
-BODY_SECONDS = 20.0
-MAX_BODY_BYTES = 4 * 2**20
-# Bodies are wanted as they are: unpacked, 64 KiB off the wire may be 64 MiB before anyone can count.
-PLAIN = "identity"
 MAX_WAITING = 10_000
 # How often in a round a list that the venue refuses is halved, to find the name it dislikes.
 MAX_SPLITS = 16
-RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 30.0
-MAX_RETRY_AFTER_SECONDS = 300.0
-TURN_SECONDS = 0.02
-# Statuses that are about what was asked for, not about how the venue is.
-REFUSALS = frozenset({400, 404, 410, 414, 422})
-LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
 Parse = Callable[[bytes, Sequence[str], FeeSchedule | None], list[Market]]
 # Which paths to ask for, and how to read their answers.
@@ -56,32 +42,19 @@ class Failure:
     why: str
 
 
-class RestError(Exception):
-    """A request failed; `wait` is how long the venue asked to be left alone, in seconds.
-
-    `refused` is True where the venue is well and dislikes what was asked for, such as an unknown market:
-    then other requests may go on.
-    """
-
-    def __init__(self, why: str, wait: float = 0.0, *, refused: bool = False) -> None:
-        super().__init__(why)
-        self.wait = wait
-        self.refused = refused
-
-
 class MarketDirectory:
-    """Asks a venue for the metadata of markets, again and again until it has them."""
+    """Asks a venue for the metadata of markets, again and again until it has them.
+
+    `dropped` counts what was given up because nobody polled.
+    """
 
     def __init__(self, venue: str, rest_url: str, *, clock: Clock, random: Random) -> None:
         """Start the asking thread; without an address nothing is ever asked or found.
 
         Raises ValueError for an address that is neither https nor on this machine.
         """
-        parts = urlsplit(rest_url)
-        if rest_url and parts.scheme != "https" and parts.hostname not in LOOPBACK:
-            raise ValueError(f"{rest_url} is neither https nor on this machine")
         self._venue = venue
-        self._base = rest_url.rstrip("/")
+        self._base = allowed(rest_url) if rest_url else ""
         self._clock = clock
         self._random = random
         self._wanted: dict[str, None] = {}
@@ -94,6 +67,7 @@ class MarketDirectory:
         self._wake = threading.Event()
         self._closed = not rest_url
         self._failures = 0
+        self.dropped = 0
         self._found: Queue[Market | Failure] = Queue(MAX_WAITING)
         self._thread = threading.Thread(target=self._work, name="rest", daemon=True)
         self._thread.start()
@@ -131,9 +105,9 @@ class MarketDirectory:
 
     def _work(self) -> None:
         """The thread: take what is wanted, ask, and after a failure wait and ask again."""
-        limits = httpx.Timeout(TIMEOUT_SECONDS)
-        headers = {"Accept-Encoding": PLAIN}
-        with httpx.Client(timeout=limits, headers=headers, follow_redirects=False, trust_env=False) as client:
+        if self._closed:
+            return
+        with RestClient(self._base, self._clock, lambda: self._closed) as client:
             while not self._closed:
                 self._wake.wait(TURN_SECONDS if self._missing else None)
                 self._wake.clear()
@@ -150,7 +124,7 @@ class MarketDirectory:
                 self._missing = {}
             return [market for market in wanted if market in self._known]
 
-    def _try(self, client: httpx.Client, wanted: list[str]) -> None:
+    def _try(self, client: RestClient, wanted: list[str]) -> None:
         found: dict[str, Market] = {}
         error: RestError | None = None
         self._splits = MAX_SPLITS
@@ -164,7 +138,8 @@ class MarketDirectory:
         missing = [market for market in wanted if market not in found]
         if error is not None and not error.refused:
             self._failures += 1
-            self._pause(max(error.wait, self._jitter(self._failures)))
+            wait = max(error.wait, jitter(self._random, self._failures))
+            client.pause_until(self._clock.monotonic_ns() + round(wait * 1e9))
             with self._lock:
                 self._wanted.update(dict.fromkeys(missing))
             self._wake.set()
@@ -181,13 +156,13 @@ class MarketDirectory:
         """
         if missing:
             self._rounds_missing += 1
-            wait_ns = round(self._jitter(self._rounds_missing) * 1e9)
+            wait_ns = round(jitter(self._random, self._rounds_missing) * 1e9)
             self._missing_at_ns = self._clock.monotonic_ns() + wait_ns
             self._missing.update(dict.fromkeys(missing))
         elif not self._missing:
             self._rounds_missing = 0
 
-    def fetch(self, client: httpx.Client, wanted: Sequence[str], found: dict[str, Market]) -> None:
+    def fetch(self, client: RestClient, wanted: Sequence[str], found: dict[str, Market]) -> None:
         """Ask for `wanted` now, waiting for the answers, which go into `found`. Raises RestError.
 
         A venue that refuses a list because of one name in it is asked for each half of the list.
@@ -196,7 +171,7 @@ class MarketDirectory:
         refused: RestError | None = None
         for path in paths(wanted):
             try:
-                read = self._read(client, path, lambda body: parse(body, wanted, None))
+                read = client.read(Request("GET", path), lambda body: parse(body, wanted, None))
                 found.update((market.market, market) for market in self._priced(client, read))
             except RestError as error:
                 if not error.refused:
@@ -215,7 +190,7 @@ class MarketDirectory:
                         raise
         raise refused
 
-    def _priced(self, client: httpx.Client, markets: list[Market]) -> list[Market]:
+    def _priced(self, client: RestClient, markets: list[Market]) -> list[Market]:
         """`markets` with their fees, where a venue tells these apart from the markets.
 
         A fee that the venue refuses to tell stays unknown: the market is watched and not traded.
@@ -223,64 +198,17 @@ class MarketDirectory:
         for path in kalshi.fee_paths(markets) if self._venue == "kalshi" else ():
             known = markets
             try:
-                markets = self._read(client, path, lambda body: kalshi.parse_fees(body, known))  # noqa: B023
+                request = Request("GET", path)
+                markets = client.read(request, lambda body: kalshi.parse_fees(body, known))  # noqa: B023
             except RestError as error:
                 if not error.refused:
                     raise
                 self._put(Failure(str(error)))
         return markets
 
-    def _read(self, client: httpx.Client, path: str, parse: Callable[[bytes], list[Market]]) -> list[Market]:
-        """One request, its body read up to MAX_BODY_BYTES and parsed."""
-        body = bytearray()
-        deadline_ns = self._clock.monotonic_ns() + round(BODY_SECONDS * 1e9)
-        try:
-            with client.stream("GET", self._base + path) as response:
-                if response.headers.get("content-encoding", PLAIN) != PLAIN:
-                    raise RestError(f"the answer to {path[:60]} is compressed, which we did not ask for")
-                for part in response.iter_raw():
-                    body += part
-                    if len(body) > MAX_BODY_BYTES:
-                        raise RestError(f"the answer to {path[:60]} is over {MAX_BODY_BYTES} bytes")
-                    if self._closed or self._clock.monotonic_ns() > deadline_ns:
-                        raise RestError(f"the answer to {path[:60]} took over {BODY_SECONDS:g} s")
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError) as error:
-            raise RestError(f"{type(error).__name__} {text_of(error)}".strip()) from error
-        status = response.status_code
-        if status != httpx.codes.OK:
-            wait = retry_after(response.headers.get("retry-after", ""))
-            why = f"{path[:60]} was answered with {status}"
-            raise RestError(why, wait, refused=status in REFUSALS)
-        try:
-            return parse(bytes(body))
-        except VenueTroubleError as error:
-            raise RestError(text_of(error)) from error
-        except ValueError as error:
-            raise RestError(text_of(error), refused=True) from error
-
     def _put(self, found: Market | Failure) -> None:
         try:
             self._found.put_nowait(found)
         except Full:
             # Nobody polls: the newest is dropped. Who polls again also asks again (worker, METADATA_NS).
-            return
-
-    def _jitter(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row: full jitter below a bound that doubles."""
-        bound = min(RETRY_SECONDS * 2 ** min(failures - 1, 10), MAX_RETRY_SECONDS)
-        return self._random.uniform(0, bound)
-
-    def _pause(self, seconds: float) -> None:
-        """Ask nothing for so long, unless closed."""
-        deadline = self._clock.monotonic_ns() + round(seconds * 1e9)
-        while not self._closed and self._clock.monotonic_ns() < deadline:
-            self._clock.sleep(TURN_SECONDS)
-
-
-def retry_after(text: str) -> float:
-    """Seconds of a Retry-After header, at most MAX_RETRY_AFTER_SECONDS; dates count as the most."""
-    if not text:
-        return 0.0
-    if text.isascii() and text.isdigit():
-        return min(float(text), MAX_RETRY_AFTER_SECONDS)
-    return MAX_RETRY_AFTER_SECONDS
+            self.dropped += 1

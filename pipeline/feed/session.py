@@ -1,18 +1,39 @@
-"""Session: when to connect again, when to ping, when to give a silent connection up.
+"""Session: what one venue connection does next, and what all of a venue's connections may do together.
 
 In: what happened and when. Out: what to do next. Pure: time and chance are arguments. Used by the
-feed's worker, which does the connecting.
+feed's links, which do the connecting.
+
+    DOWN --dialled--> CONNECTING --opened--> SUBSCRIBING --confirmed--> UP
+      ^                   |                       |                      |
+      |                   +---------- lost -------+----------------------+
+      |                              |
+      +---- the wait is over ---- BACKOFF        AUTH_FAILED (only a changed configuration ends it)
 """
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from random import Random
 
+from pipeline.config import VenueConfig
+from pipeline.model import ConnectionState
+
+SECOND_NS = 1_000_000_000
 # A connection that lived this long ends a streak of failures.
-HEALTHY_NS = 60_000_000_000
+HEALTHY_NS = 60 * SECOND_NS
 # A book that was asked for again is asked for at most this often.
-RESYNC_NS = 1_000_000_000
+RESYNC_NS = SECOND_NS
+# Answers to a handshake: who we are is not accepted; come back later.
+UNAUTHORISED = frozenset({401, 403})
+BUSY = frozenset({429, 503})
+# So many refusals of who we are within this time, and only a person can help.
+AUTH_TRIES, AUTH_WINDOW_NS = 3, 300 * SECOND_NS
+MAX_RETRY_AFTER_NS = 300 * SECOND_NS
+# Coinbase takes 8 new connections a second from one address; nobody documents less.
+SPACING_NS = SECOND_NS // 8
+# While a venue refuses us, its connections try one after another.
+REFUSED_SPACING_NS = SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,47 +46,141 @@ class Habits:
     timeout: float
     max_retries: int
 
+    @classmethod
+    def of(cls, settings: VenueConfig) -> Habits:
+        """The connection habits among a venue's settings."""
+        return cls(
+            settings.reconnect_delay,
+            settings.max_reconnect_delay,
+            settings.heartbeat_interval,
+            settings.timeout,
+            settings.max_retries,
+        )
+
+
+class Access:
+    """What the venue lets us do, over all our connections to it: how soon to try, and whether at all."""
+
+    def __init__(self) -> None:
+        self._not_before_ns = 0
+        self._refusals_ns: deque[int] = deque(maxlen=AUTH_TRIES)
+        self._refusing = False
+        self.auth_failed = False
+
+    def open_at_ns(self) -> int:
+        """When the next connection may be tried."""
+        return self._not_before_ns
+
+    def dialled(self, now_ns: int) -> None:
+        """A connection is being tried."""
+        spacing = REFUSED_SPACING_NS if self._refusing else SPACING_NS
+        self._not_before_ns = max(self._not_before_ns, now_ns + spacing)
+
+    def opened(self) -> None:
+        """The venue let us in."""
+        self._refusing = False
+        self._refusals_ns.clear()
+
+    def refused(self, now_ns: int, status: int, retry_after_ns: int) -> None:
+        """The venue answered the handshake with an HTTP status; 0 is no answer at all.
+
+        `Retry-After` is obeyed, up to five minutes. 401 and 403 are tried three times in five minutes.
+        """
+        self._refusing = True
+        wait_ns = min(retry_after_ns, MAX_RETRY_AFTER_NS)
+        self._not_before_ns = max(self._not_before_ns, now_ns + wait_ns)
+        if status in UNAUTHORISED:
+            self._refusals_ns.append(now_ns)
+            full = len(self._refusals_ns) == AUTH_TRIES
+            self.auth_failed |= full and now_ns - self._refusals_ns[0] <= AUTH_WINDOW_NS
+
+    def unusable(self) -> None:
+        """We have nothing to show: a key that cannot be read."""
+        self.auth_failed = True
+
+    def reset(self) -> None:
+        """Somebody has changed address or keys: try anew."""
+        self.__init__()  # type: ignore[misc]
+
 
 class Session:
-    """The state of one venue connection between its openings and its losses."""
+    """The state of one connection between its openings and its losses."""
 
-    def __init__(self, habits: Habits, random: Random) -> None:
+    def __init__(self, habits: Habits, access: Access, random: Random) -> None:
         self._habits = habits
+        self._access = access
         self._random = random
-        self._failures = 0
         self._opened_ns = 0
         self._next_ping_ns = 0
-        self.retry_at_ns = 0
-
-    @property
-    def failures(self) -> int:
+        self._retry_at_ns = 0
+        self.state = ConnectionState.DOWN
+        self.failures = 0
         """Losses in a row without a healthy connection between them."""
-        return self._failures
 
     def adopt(self, habits: Habits) -> None:
         """Act on changed settings from the next decision on."""
         self._habits = habits
 
+    @property
+    def retry_at_ns(self) -> int:
+        """When to connect next, as far as this connection alone knows."""
+        return self._retry_at_ns
+
+    def dial_due(self, now_ns: int) -> bool:
+        """Whether to connect now."""
+        if self._access.auth_failed:
+            self.state = ConnectionState.AUTH_FAILED
+            return False
+        if self.state not in {ConnectionState.DOWN, ConnectionState.BACKOFF, ConnectionState.AUTH_FAILED}:
+            return False
+        return now_ns >= max(self._retry_at_ns, self._access.open_at_ns())
+
+    def dialled(self, now_ns: int) -> None:
+        """A connection is being opened."""
+        self._access.dialled(now_ns)
+        self.state = ConnectionState.CONNECTING
+
     def opened(self, now_ns: int) -> None:
-        """A connection is open."""
+        """The connection is open; what we asked for on it has not come yet."""
+        self._access.opened()
         self._opened_ns = now_ns
         self._next_ping_ns = now_ns + round(self._habits.heartbeat_interval * 1e9)
+        self.state = ConnectionState.SUBSCRIBING
 
-    def lost(self, now_ns: int) -> bool:
+    def confirmed(self) -> None:
+        """The venue has acknowledged a subscription or sent a first book."""
+        if self.state is ConnectionState.SUBSCRIBING:
+            self.state = ConnectionState.UP
+
+    def lost(self, now_ns: int, status: int = 0, retry_after_ns: int = 0) -> bool:
         """A connection was lost or refused; sets `retry_at_ns`. False when it is time to give up.
 
         Full jitter: a random wait below a bound that doubles up to the longest delay, so that many
-        clients cut off at once do not come back at once.
+        clients cut off at once do not come back at once. A venue that says that it is busy, or does not
+        know us, is left alone for the whole of the shortest delay at least.
         """
         if self._opened_ns and now_ns - self._opened_ns > HEALTHY_NS:
-            self._failures = 0
+            self.failures = 0
+        was_open, self._opened_ns = bool(self._opened_ns), 0
+        habits = self._habits
+        bound = min(habits.reconnect_delay * 2 ** min(self.failures, 30), habits.max_reconnect_delay)
+        least = min(habits.reconnect_delay, bound) if status in BUSY | UNAUTHORISED else 0.0
+        self.failures += 1
+        self._retry_at_ns = now_ns + round(self._random.uniform(least, bound) * 1e9)
+        if not was_open:
+            self._access.refused(now_ns, status, retry_after_ns)
+        self.state = ConnectionState.AUTH_FAILED if self._access.auth_failed else ConnectionState.BACKOFF
+        return not habits.max_retries or self.failures <= habits.max_retries
+
+    def hurry(self, now_ns: int) -> None:
+        """Connect again at once: the loss was our doing (a changed address, a machine that slept)."""
+        self._retry_at_ns = now_ns
+        self.failures = 0
+
+    def closed(self) -> None:
+        """The connection is not needed any more."""
         self._opened_ns = 0
-        bound = min(
-            self._habits.reconnect_delay * 2 ** min(self._failures, 30), self._habits.max_reconnect_delay
-        )
-        self._failures += 1
-        self.retry_at_ns = now_ns + round(self._random.uniform(0, bound) * 1e9)
-        return not self._habits.max_retries or self._failures <= self._habits.max_retries
+        self.state = ConnectionState.DOWN
 
     def ping_due(self, now_ns: int) -> bool:
         """Whether to ping now; at most once an interval."""

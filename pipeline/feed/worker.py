@@ -1,72 +1,46 @@
-"""Feed worker: one process per venue turns the venue's socket into books in shared memory.
+"""Feed worker: one process per venue turns the venue's sockets into books in shared memory.
 
-In: frames from one venue, market metadata by REST, run/config.json. Out: the segment feed-VENUE
-(connections, market directory, books, counters) and the scanner's doorbell. Started by the supervisor
-as `run.py feed VENUE`. A price goes: receive -> decode -> apply -> publish -> ring.
+In: frames from one venue, metadata and books by REST, run/config.json. Out: the segment feed-VENUE
+(connections, market directory, books, history, counters) and the scanner's doorbell. Started by the
+supervisor as `run.py feed VENUE`. A price goes: receive -> decode -> apply -> publish -> ring.
 """
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
-from pipeline.bus import Bell
-from pipeline.clock import Clock
+from pipeline.clock import Clock, SleepWatch
 from pipeline.config import Config, VenueConfig
 from pipeline.feed.book import BookKeeper
-from pipeline.feed.connection import CONNECT_SECONDS, Connection, ConnectionLostError
-from pipeline.feed.frames import MIB
+from pipeline.feed.connection import Connection, ConnectionLostError, wait
+from pipeline.feed.credentials import address, headers
+from pipeline.feed.doorbell import Doorbell
+from pipeline.feed.gauges import COUNTERS, Gauges
+from pipeline.feed.ingest import Ingest
+from pipeline.feed.link import Link
+from pipeline.feed.metadata import Metadata
 from pipeline.feed.publisher import Publisher
 from pipeline.feed.rest import Failure, MarketDirectory
-from pipeline.feed.session import Habits, Repairs, Session
+from pipeline.feed.rest_books import RestBooks
+from pipeline.feed.second_source import SecondSource
+from pipeline.feed.session import Access, Habits
+from pipeline.feed.spread import Spread
+from pipeline.feed.watch import Patience
+from pipeline.feed.witness import Verdict
 from pipeline.lifecycle import Worker
-from pipeline.model import BookFlag, ConnectionState
-from pipeline.venues.codec import Codec, Event, Listed, Settled, Snapshot, Subscribed
-from pipeline.venues.registry import CODECS
-from pipeline.venues.signing import KalshiSigner
+from pipeline.model import BookFault, BookFlag, ConnectionState, MarketStatus
+from pipeline.venues.codec import Event, Listed, Settled, Snapshot, Status, Subscribed
+from pipeline.venues.registry import PER_CONNECTION
+from pipeline.venues.signing import KeyFileError
 from shm import books as memory
-from shm import segment as segments
 
-COUNTERS = (
-    "frames",
-    "book_messages",
-    "bad_frames",
-    "gaps",
-    "checksums_ok",
-    "checksums_bad",
-    "duplicates",
-    "desyncs",
-    "connects",
-    "connects_failed",
-    "reconnects",
-    "silences",
-    "resyncs",
-    "refused_subscriptions",
-    "bells",
-    "rest_markets",
-    "rest_failures",
-    "no_room",
-)
-KEPT_BY_KEEPER = (
-    "book_messages",
-    "bad_frames",
-    "gaps",
-    "checksums_ok",
-    "checksums_bad",
-    "duplicates",
-    "desyncs",
-)
 TURN_SECONDS = 0.02
-APP_PING_NS = 10_000_000_000
-# A connection that does not repair its books within this time is given up.
-REPAIR_NS = 10_000_000_000
-# Metadata is read again this often, and each second while a closed market has no result.
-METADATA_NS = 600_000_000_000
-RESULT_NS = 1_000_000_000
-SCANNER_NS = 100_000_000
-# A whole Coinbase book is a message of over 5 MB; nobody else has reason to send a megabyte at once.
-MESSAGE_BYTES = {"coinbase": 16 * MIB}
+TEND_NS = 5_000_000
+# More connections than the markets need, for a venue that takes fewer on one than it used to.
+SPARE_CONNECTIONS = 3
+SECOND_NS = 1_000_000_000
 
 
 class Feed:
@@ -75,251 +49,277 @@ class Feed:
     def __init__(self, venue: str, config: Config, clock: Clock, random: Random) -> None:
         self.venue = venue
         self._clock = clock
+        self._random = random
         self._settings: VenueConfig = config.venues[venue]
-        sections = memory.feed_sections(config.shm.max_markets, config.shm.depth, connections=1)
+        capacity = PER_CONNECTION[venue]
+        connections = -(-config.shm.max_markets // capacity) + SPARE_CONNECTIONS
+        sections = memory.feed_sections(
+            config.shm.max_markets, config.shm.depth, connections, config.shm.history
+        )
         self.worker = Worker(f"feed-{venue}", config, clock, sections, COUNTERS, self._on_config)
-        self._cells = self.worker.segment.words(memory.CONNECTIONS)
         flags = BookFlag.SIM if venue in config.simulated else BookFlag(0)
+        if not self._settings.enable_websocket:
+            flags |= BookFlag.POLLED
         writer = memory.BookWriter(self.worker.segment)
         self._publisher = Publisher(venue, writer, flags, config.fees.get(venue))
-        self._depth = writer.depth
-        self._keeper = BookKeeper(venue)
-        self._counted = dict.fromkeys(KEPT_BY_KEEPER, 0)
-        self._random = random
-        self._session = Session(habits(self._settings), random)
-        self._repairs = Repairs()
-        self._rest = MarketDirectory(venue, self._settings.rest_url, clock=clock, random=random)
-        self._bell: Bell | None = None
-        self._scanner: segments.View | None = None
-        self._scanner_at_ns = self._metadata_at_ns = self._result_at_ns = 0
-        self._connection: Connection | None = None
-        self._codec: Codec = CODECS[venue]({})
-        self._app_ping_ns = self._gap_since_ns = 0
+        self.keeper = BookKeeper(venue, shown=writer.depth)
+        self._gauges = Gauges(self.worker, self.keeper, clock)
+        self._access = Access()
+        self._spread = Spread(connections, capacity)
+        self.links = [self._make_link(index) for index in range(connections)]
+        directory = MarketDirectory(venue, self._settings.rest_url, clock=clock, random=random)
+        self._metadata = Metadata(directory, clock)
+        self._second = SecondSource(venue, self._settings, self._rest_books())
+        self.ingest = Ingest(
+            self.keeper,
+            self._publisher,
+            self._gauges,
+            self._metadata,
+            self._second,
+            Doorbell(Path(config.shm_directory), Path(config.run_directory), clock),
+            clock,
+            self._note,
+        )
+        self._sleep_watch = SleepWatch(clock)
+        # Markets that were paused when their connection was lost.
+        self._doubted: set[str] = set()
+        self._tend_ns = self._show_ns = 0
         self._want(config)
-        self._state(ConnectionState.DOWN)
+
+    def _make_link(self, index: int) -> Link:
+        return Link(
+            self.venue,
+            index,
+            self.worker.segment.words(memory.CONNECTIONS, index),
+            Habits.of(self._settings),
+            Patience.of(self._settings),
+            self._access,
+            self._clock,
+            self._random,
+            self.worker.counters.add,
+        )
+
+    def _rest_books(self) -> RestBooks:
+        url = self._settings.book_url or self._settings.rest_url
+        return RestBooks(self.venue, url, self._clock, self._random)
 
     def run(self) -> None:
         """Turn until told to stop."""
         with self.worker as worker:
             while worker.go_on():
-                if self._connection is None:
-                    self._connect()
-                else:
-                    self._receive(self._connection)
-                self._metadata()
-            self._drop()
-            self._rest.close()
+                self.turn()
+            self.close()
 
-    # -- one frame -----------------------------------------------------------------------------
+    def turn(self) -> None:
+        """Receive what has come, at most for a few milliseconds, and do what time demands."""
+        connected = [(link, link.connection) for link in self.links if link.connection is not None]
+        if len(connected) == 1:
+            self._receive(*connected[0], TURN_SECONDS)
+        elif connected:
+            ready = wait([connection for _, connection in connected], TURN_SECONDS)
+            for link, connection in connected:
+                if connection in ready:
+                    self._receive(link, connection, 0.0)
+        else:
+            self._wait_unconnected()
+        # After receiving: after a pause of ours, what proves the venue's life may still be in the socket.
+        if self._clock.monotonic_ns() >= self._tend_ns:
+            self._tend()
 
-    def _receive(self, connection: Connection) -> None:
-        """One frame, if one comes, and what time demands of the connection."""
+    def close(self) -> None:
+        """Let go of every connection; all books are unknown."""
+        for link in self.links:
+            self._drop(link, BookFault.DISCONNECTED)
+        self._metadata.close()
+        self._second.close()
+        self._gauges.carry()
+
+    # -- frames --------------------------------------------------------------------------------------
+
+    def _receive(self, link: Link, connection: Connection, timeout: float) -> None:
+        """The messages that have come together, if any."""
         try:
-            frame = connection.receive(TURN_SECONDS)
-            if frame is not None:
-                # The read that completed the frame is when the venue's word reached us.
-                self.take(frame, connection.proof_ns)
-            self._keep_alive(connection)
+            frames = connection.receive(timeout)
         except ConnectionLostError as error:
-            self._lost(str(error))
-
-    def take(self, frame: bytes, socket_ns: int) -> None:
-        """One frame: decode, apply, publish every book it touched, then ring."""
-        self._cells[memory.C_FRAMES] += 1
-        self.worker.counters.add("frames")
-        events = self._codec.decode(frame)
-        touched = self._keeper.apply_frame(events)
-        for event in events:
-            self._note(event)
-        for market in touched:
-            self._publish(market, socket_ns)
-        if touched:
-            self._ring()
-        self._cells[memory.C_LAST_SEQUENCE] = self._codec.last_sequence
-        self._count()
-
-    def _publish(self, market: str, socket_ns: int) -> None:
-        """Publish one book as the keeper has it now."""
-        book = self._keeper.books.get(market)
-        if book is None or market not in self._publisher:
+            self._lost(link, error)
             return
-        bids, asks = book.top(self._depth)
-        self._publisher.publish(
-            market,
-            book.state,
-            book.venue_ns,
-            bids,
-            asks,
-            socket_ns,
-            self._clock.monotonic_ns(),
-            tradable=self._keeper.tradable(market),
-        )
+        if frames:
+            # The read that completed the frames is when the venue's word reached us.
+            self.ingest.take(link, frames, connection.proof_ns)
 
-    def _ring(self) -> None:
-        """Wake the scanner if it says that it sleeps."""
-        scanner = self._scanner
-        if scanner is None or self._clock.monotonic_ns() >= self._scanner_at_ns:
-            scanner = self._find_scanner()
-        if scanner is not None and scanner.header.sleeping:
-            # A scanner that sleeps has opened the bell, so it is there.
-            self._bell = self._bell or Bell(Path(self.worker.config.run_directory))
-            self._bell.ring()
-            self.worker.counters.add("bells")
-
-    def _find_scanner(self) -> segments.View | None:
-        """The scanner's segment, looked up again now and then because it may have been restarted."""
-        self._scanner_at_ns = self._clock.monotonic_ns() + SCANNER_NS
-        if self._scanner is None or self._scanner.outdated():
-            try:
-                self._scanner = segments.attach(Path(self.worker.config.shm_directory), "scanner")
-            except segments.SegmentError:
-                self._scanner = None
-        return self._scanner
-
-    def _note(self, event: Event) -> None:
+    def _note(self, link: Link, event: Event) -> None:
         """What an event means beside the books."""
         if isinstance(event, Snapshot):
-            self._repairs.settled(event.market)
+            link.repairs.settled(event.market)
+            link.confirmed()
         elif isinstance(event, Listed):
-            self._publisher.describe(event.market, self._clock.monotonic_ns())
+            self._publisher.describe(event.market, 0)
         elif isinstance(event, Settled):
-            self._rest.request([event.market])
-        elif isinstance(event, Subscribed) and not event.ok:
-            self.worker.counters.add("refused_subscriptions")
-            self.worker.report(f"subscription refused: {event.why}")
+            self._metadata.ask(event.market)
+        elif isinstance(event, Subscribed):
+            if event.ok:
+                link.confirmed()
+            else:
+                self._refused(link, event)
 
-    def _count(self) -> None:
-        """Carry the keeper's statistics, which begin at 0 with each process, into the kept counters."""
-        for name, seen in self._counted.items():
-            total = getattr(self._keeper, name)
-            if total != seen:
-                self.worker.counters.add(name, total - seen)
-                self._counted[name] = total
-
-    # -- the connection ------------------------------------------------------------------------
-
-    def _keep_alive(self, connection: Connection) -> None:
-        """Ping, notice silence, and ask again for books that lost their way."""
-        now = self._clock.monotonic_ns()
-        self._cells[memory.C_PROOF_NS] = connection.proof_ns
-        if self._session.ping_due(now):
-            connection.ping()
-        if now >= self._app_ping_ns:
-            self._app_ping_ns = now + APP_PING_NS
-            text = self._codec.ping()
-            if text is not None:
-                connection.send(text)
-        if self._session.silent(connection.proof_ns, now):
-            self.worker.counters.add("silences")
-            raise ConnectionLostError(f"silent for {self._settings.timeout:g} s")
-        self._repair(connection, now)
-
-    def _repair(self, connection: Connection, now: int) -> None:
-        """Ask again for the books that a gap or a bad checksum voided."""
-        broken = self._keeper.resync.intersection(self._publisher.markets)
-        if not broken:
-            self._gap_since_ns = 0
+    def _refused(self, link: Link, event: Subscribed) -> None:
+        """The venue will not send some books: not at all, or not on this connection."""
+        self.worker.counters.add("refused_subscriptions")
+        self.worker.report(f"subscription refused: {event.why}")
+        if not event.full:
+            link.refused(event.markets)
             return
-        self._gap_since_ns = self._gap_since_ns or now
-        if now - self._gap_since_ns > REPAIR_NS:
-            raise ConnectionLostError("the venue sent no fresh books")
-        due = self._repairs.due(broken, now)
-        for text in self._codec.resync(due) if due else ():
-            self.worker.counters.add("resyncs")
-            connection.send(text)
+        moved = self._spread.full(link.index, event.markets)
+        link.forget(market for markets in moved.values() for market in markets)
+        self._subscribe(moved)
 
-    def _connect(self) -> None:
-        """Connect and subscribe if it is time to, else let a moment pass."""
+    # -- connections ---------------------------------------------------------------------------------
+
+    def _tend(self) -> None:
+        """Everything that is due by time."""
         now = self._clock.monotonic_ns()
-        if now < self._session.retry_at_ns:
-            self._clock.sleep(min(TURN_SECONDS, (self._session.retry_at_ns - now) / 1e9))
+        self._tend_ns = now + TEND_NS
+        self._wake_up(now)
+        for link in self.links:
+            if link.markets or link.connection is not None:
+                self._tend_link(link)
+        self.ingest.show(self.keeper.settle(now))
+        self._metadata_turn(now)
+        self._second_turn(now)
+        if now >= self._show_ns:
+            self._show_ns = now + SECOND_NS
+            self.ingest.show(self._metadata.turned_stale())
+            polling = self._second.polling
+            connections = 1 if polling else sum(bool(link.markets) for link in self.links)
+            self._gauges.show(connections, len(self._publisher.markets), polling=polling)
+        self._gauges.carry()
+
+    def _tend_link(self, link: Link) -> None:
+        """Connect it, ping it, repair its books."""
+        if self._second.polling:
             return
-        self._state(ConnectionState.CONNECTING)
-        self.worker.busy(CONNECT_SECONDS + 1.0)
         try:
-            limit_bytes = MESSAGE_BYTES.get(self.venue, MIB)
-            self._connection = Connection(
-                self._settings.url, self._headers(), self._clock, limit_bytes=limit_bytes
-            )
-            self._opened(self._connection)
+            link.dial(self._settings.url, self._headers)
+            if link.poll(0.0, self._publisher.scales()):
+                self._opened(link)
+            broken = self.keeper.resync & link.markets.keys()
+            link.tend(broken, self._vouched_ns(link))
         except ConnectionLostError as error:
-            self.worker.counters.add("connects_failed")
-            self._lost(str(error))
+            self._lost(link, error)
 
-    def _opened(self, connection: Connection) -> None:
-        """A fresh connection has a fresh codec: sequences begin anew."""
-        now = self._clock.monotonic_ns()
-        self._codec = CODECS[self.venue](self._publisher.scales())
-        self._repairs.clear()
-        self._keeper.resync.clear()
-        self._session.opened(now)
-        self._gap_since_ns = 0
-        self._app_ping_ns = now + APP_PING_NS
-        self._cells[memory.C_PROOF_NS] = connection.proof_ns
+    def _vouched_ns(self, link: Link) -> int:
+        """When a witness last found a book of this connection right; 0 for never."""
+        agreed = self._second.witness.agreed_ns
+        return max((agreed[market] for market in link.markets if market in agreed), default=0)
+
+    def _opened(self, link: Link) -> None:
+        self.keeper.resync.difference_update(link.markets)
+        # What happened to a market meanwhile was not told: ask, and let REST end a pause from before.
+        for market in link.markets:
+            self._metadata.ask(market)
+        self._doubted.update(market for market in link.markets if not self.keeper.tradable(market))
         self.worker.counters.add("connects")
-        self._state(ConnectionState.UP)
-        self.worker.log.info("connected", url=self._settings.url, markets=len(self._publisher.markets))
-        for text in self._codec.subscribe(self._publisher.markets):
-            connection.send(text)
+        self.worker.log.info(
+            "connected", url=self._settings.url, connection=link.index, markets=len(link.markets)
+        )
 
-    def _lost(self, why: str) -> None:
-        """The connection is gone or was refused: wait, then try again."""
-        self.worker.log.warning("connection lost", why=why)
-        self.worker.report(f"connection lost: {why}")
-        if self._connection is not None:
-            self.worker.counters.add("reconnects")
-            self._cells[memory.C_RECONNECTS] += 1
-        self._drop()
-        if not self._session.lost(self._clock.monotonic_ns()):
-            raise ConnectionLostError(f"gave up after {self._settings.max_retries} tries: {why}")
-        self._state(ConnectionState.BACKOFF)
+    def _wait_unconnected(self) -> None:
+        """Pass a moment: the connection that is being opened may come up in it."""
+        for link in self.links:
+            if link.dialling:
+                try:
+                    if link.poll(TURN_SECONDS / 4, self._publisher.scales()):
+                        self._opened(link)
+                except ConnectionLostError as error:
+                    self._lost(link, error)
+                return
+        self._clock.sleep(TURN_SECONDS / 4)
 
-    def _drop(self) -> None:
-        """Every book is unknown from this moment, and readers see it at once."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        for market in self._keeper.disconnect():
-            self._publish(market, 0)
-        self._state(ConnectionState.DOWN)
+    def _lost(self, link: Link, error: ConnectionLostError) -> None:
+        """A connection is gone or was refused: its books are unknown; wait, then try again."""
+        self.worker.log.warning("connection lost", connection=link.index, why=str(error))
+        self.worker.report(f"connection lost: {error}")
+        keep = link.lost(error)
+        self.ingest.void(link.markets, BookFault.SILENT if link.frozen else BookFault.DISCONNECTED)
+        if link.session.state is ConnectionState.AUTH_FAILED:
+            self.worker.report("the venue does not accept us: mend the key, then restart this worker")
+        if not keep:
+            raise ConnectionLostError(f"gave up after {self._settings.max_retries} tries: {error}")
 
-    def _state(self, state: ConnectionState) -> None:
-        self._cells[memory.C_STATE] = state
-        self._cells[memory.C_SINCE_NS] = self._clock.monotonic_ns()
-        self._cells[memory.C_MARKETS] = len(self._publisher.markets)
+    def _drop(self, link: Link, fault: BookFault) -> None:
+        link.close()
+        self.ingest.void(link.markets, fault)
 
-    def _headers(self) -> dict[str, str]:
-        """Signed headers where the venue wants them and a key is configured."""
-        key_id = os.environ.get(self._settings.key_id_env, "") if self._settings.key_id_env else ""
-        if self.venue != "kalshi" or not key_id or not self._settings.key_file:
-            return {}
-        signer = KalshiSigner.from_file(key_id, Path(self._settings.key_file).expanduser())
-        path = "/" + self._settings.url.split("://", 1)[-1].partition("/")[2].partition("?")[0]
-        return signer.headers("GET", path, self._clock.wall_ns() // 1_000_000)
+    def _wake_up(self, now_ns: int) -> None:
+        """After a sleep of the machine nothing is known: sockets look open and books look fresh."""
+        slept = self._sleep_watch.slept_ns()
+        if not slept:
+            return
+        self.worker.counters.add("suspends")
+        self.worker.log.warning("this machine slept", seconds=round(slept / 1e9, 1))
+        for link in self.links:
+            if link.connection is not None:
+                self._drop(link, BookFault.SUSPENDED)
+                link.session.hurry(now_ns)
+        self.ingest.void(list(self.keeper.books), BookFault.SUSPENDED)
 
-    # -- metadata and settings -----------------------------------------------------------------
+    def _headers(self) -> Mapping[str, str]:
+        """What the handshake must carry. Raises ConnectionLostError where a key cannot be used."""
+        try:
+            return headers(self.venue, self._settings, self._clock.wall_ns() // 1_000_000)
+        except KeyFileError as error:
+            self._access.unusable()
+            raise ConnectionLostError(str(error)) from error
 
-    def _metadata(self) -> None:
-        """Take metadata that came by REST; ask again when it is old or a result is due."""
-        now = self._clock.monotonic_ns()
-        for found in self._rest.poll():
+    # -- REST ----------------------------------------------------------------------------------------
+
+    def _metadata_turn(self, now_ns: int) -> None:
+        """Take metadata that came by REST."""
+        described = []
+        for found in self._metadata.turn(lambda: self._publisher.markets):
             if isinstance(found, Failure):
                 self.worker.counters.add("rest_failures")
                 self.worker.report(f"metadata: {found.why}")
                 continue
             self.worker.counters.add("rest_markets")
-            self._publisher.describe(found, now)
-            if found.market in self._publisher:
-                self._publish(found.market, 0)
-                self._ring()
-        if now >= self._metadata_at_ns:
-            self._metadata_at_ns = now + METADATA_NS
-            self._rest.request(self._publisher.markets)
-        if now >= self._result_at_ns:
-            self._result_at_ns = now + RESULT_NS
-            due = self._publisher.closing(self._clock.wall_ns())
-            if due:
-                self._rest.request(due)
+            self._publisher.describe(found, now_ns)
+            described.append(found.market)
+            if found.market in self._doubted:
+                self._doubted.discard(found.market)
+                if found.status == MarketStatus.OPEN:
+                    self.keeper.apply(Status(found.market, tradable=True, word="open"))
+        self.ingest.show(described)
+
+    def _second_turn(self, now_ns: int) -> None:
+        """Books by REST: polled ones are applied, the witness's verdicts are acted on."""
+        report = self._second.turn(self.keeper.books, self._publisher.scales(), now_ns)
+        for events, answered_ns in report.polled:
+            self.ingest.show(self.keeper.apply_frame(events), answered_ns)
+        for failure in report.failures:
+            self.worker.counters.add("rest_failures")
+            self.worker.report(f"books: {failure.why}")
+        for verdict in report.verdicts:
+            self._judged(verdict)
+        if self._second.polling:
+            self.ingest.void(self._second.poller.overdue(now_ns), BookFault.SILENT)
+            self._gauges.polled(self._second.poller, self._settings, len(self._publisher.markets))
+
+    def _judged(self, verdict: Verdict) -> None:
+        """A witness has seen the same book, or another."""
+        self.worker.counters.add("witness_checks")
+        book = self.keeper.books.get(verdict.market)
+        if book is None:
+            return
+        if verdict.agrees:
+            book.witness_ns = verdict.at_ns
+            self.ingest.show([verdict.market])
+            return
+        self.worker.counters.add("witness_mismatches")
+        self.worker.log.warning("the witness saw another book", market=verdict.market, why=verdict.why)
+        self.worker.report(f"the witness saw another book: {verdict.why}")
+        self.ingest.void([verdict.market], BookFault.WITNESS)
+
+    # -- settings ------------------------------------------------------------------------------------
 
     def _want(self, config: Config) -> None:
         """Make the rows and the subscriptions be those that the config asks for."""
@@ -328,45 +328,45 @@ class Feed:
         if refused:
             self.worker.counters.add("no_room", len(refused))
             self.worker.report(f"no row for {len(refused)} markets: raise shm.max_markets")
-        if added:
-            self._rest.request(added)
-        self._rest.forget(released)
+        self._metadata.want(added, released)
+        self._second.want(added, released, now)
+        for index, markets in self._spread.remove(released).items():
+            try:
+                self.links[index].unsubscribe(markets)
+            except ConnectionLostError as error:
+                self._lost(self.links[index], error)
         for market in released:
-            self._keeper.forget(market)
-            self._repairs.settled(market)
-        self._cells[memory.C_MARKETS] = len(self._publisher.markets)
-        connection = self._connection
-        if connection is None:
-            return
-        try:
-            for text in [*self._codec.unsubscribe(released), *self._codec.subscribe(added)]:
-                connection.send(text)
-        except ConnectionLostError as error:
-            self._lost(str(error))
+            self.keeper.forget(market)
+        self._subscribe(self._spread.place(added))
+
+    def _subscribe(self, placed: Mapping[int, list[str]]) -> None:
+        """Ask for the books of markets on the connections that were chosen for them."""
+        for index, markets in placed.items():
+            self.keeper.expect(markets, index)
+            try:
+                self.links[index].subscribe(markets)
+            except ConnectionLostError as error:
+                self._lost(self.links[index], error)
 
     def _on_config(self, old: Config, new: Config) -> None:
         """Act on a new configuration: markets, habits and fees at once, addresses with a reconnect."""
-        self._settings = new.venues[self.venue]
-        self._session.adopt(habits(self._settings))
+        before, self._settings = old.venues[self.venue], new.venues[self.venue]
+        settings = self._settings
+        for link in self.links:
+            link.session.adopt(Habits.of(settings))
+            link.watch.adopt(Patience.of(settings))
+        self._second.adopt(settings)
         if old.fees.get(self.venue) != new.fees.get(self.venue):
-            self._publisher.set_fees(new.fees.get(self.venue), self._clock.monotonic_ns())
-        if old.venues[self.venue].rest_url != self._settings.rest_url:
-            self._rest.close()
-            self._rest = MarketDirectory(
-                self.venue, self._settings.rest_url, clock=self._clock, random=self._random
+            self._publisher.set_fees(new.fees.get(self.venue))
+        if before.rest_url != settings.rest_url:
+            self._metadata.adopt(
+                MarketDirectory(self.venue, settings.rest_url, clock=self._clock, random=self._random)
             )
-            self._metadata_at_ns = 0
-        if old.venues[self.venue].url != self._settings.url and self._connection is not None:
-            self._lost("the address was changed")
+        if (before.rest_url, before.book_url) != (settings.rest_url, settings.book_url):
+            self._second.adopt_rest(self._rest_books())
+        if address(before) != address(settings):
+            self._access.reset()
+            for link in self.links:
+                self._drop(link, BookFault.DISCONNECTED)
+                link.session.hurry(self._clock.monotonic_ns())
         self._want(new)
-
-
-def habits(settings: VenueConfig) -> Habits:
-    """The connection habits among a venue's settings."""
-    return Habits(
-        settings.reconnect_delay,
-        settings.max_reconnect_delay,
-        settings.heartbeat_interval,
-        settings.timeout,
-        settings.max_retries,
-    )

@@ -11,11 +11,14 @@ import hashlib
 import json
 from typing import Any
 
+import msgspec
+
 from pipeline.lab.binary import BinaryEvent, Notice
 from pipeline.lab.book import BookBatch, Change, Trade, plain
 from pipeline.lab.exchange import Frame, Item, compact, parse_object, text_list
 from pipeline.lab.market import MarketModel, rules, title
 from pipeline.lab.quotes import ONE
+from pipeline.venues.polymarket.hashing import HashedBook, book_hash
 
 PATH = "/ws/market"
 MOST_ASSETS = 500
@@ -179,10 +182,7 @@ class PolymarketSession:
 
 
 def book_body(event: BinaryEvent, asset: str, now_ms: int) -> dict[str, Any]:
-    """A token's whole book with the venue's own hash: bids rising, asks falling, best last.
-
-    The hash is the SHA-1 of the compact JSON of all fields in the venue's order, `hash` empty.
-    """
+    """A token's whole book with the venue's own hash: bids rising, asks falling, best last."""
     book = event.polymarket.quotes.book
     own = asset == event.yes_token
     bids = book.top("bid", 0) if own else [(ONE - p, s) for p, s in book.top("ask", 0)]
@@ -199,7 +199,7 @@ def book_body(event: BinaryEvent, asset: str, now_ms: int) -> dict[str, Any]:
         "neg_risk": False,
         "last_trade_price": last_price(event, asset),
     }
-    body["hash"] = hashlib.sha1(compact(body).encode(), usedforsecurity=False).hexdigest()
+    body["hash"] = book_hash(msgspec.convert(body, HashedBook))
     return body
 
 

@@ -1,12 +1,13 @@
 """The public REST of the four simulated venues, in the venues' own shapes; pure.
 
-In: the target of a GET request, the model, the wall time. Out: a status and a JSON value.
+In: the target of a request, a posted body, the model, the wall time. Out: a status and a JSON value.
 Who runs it: `server.LabServer`, on the same port as the venue's WebSocket. An unknown path or
 market is 404 in the venue's own form of error (Kraken: 200 with an error list).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -21,11 +22,34 @@ from pipeline.lab.polymarket import MIN_ORDER_SIZE, book_body, question
 from pipeline.lab.quotes import ONE
 from pipeline.lab.rest_spot import Answer, Number, Query
 
+MOST_TICKERS = 100
+MOST_TOKENS = 500
 
-def answer(venue: str, target: str, model: MarketModel, now_ms: int) -> Answer:
-    """Answer GET `target` as `venue` would."""
+
+def answer(venue: str, target: str, model: MarketModel, now_ms: int, posted: bytes | None = None) -> Answer:
+    """Answer GET `target` as `venue` would, or a POST with the body `posted`."""
     parts = urlsplit(target)
+    if posted is not None:
+        return _posted(venue, parts.path.rstrip("/"), posted, model, now_ms)
     return ROUTERS[venue](parts.path.rstrip("/"), parse_qs(parts.query), model, now_ms)
+
+
+def _posted(venue: str, path: str, posted: bytes, model: MarketModel, now_ms: int) -> Answer:
+    """Only Polymarket's public REST has a POST: the books of many tokens, unknown ones left out."""
+    if venue != "polymarket" or path != "/books":
+        return 404, {"error": "not found"}
+    try:
+        tokens = [str(each["token_id"]) for each in json.loads(posted)]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return 400, {"error": "Invalid payload"}
+    if len(tokens) > MOST_TOKENS:
+        return 400, {"error": "Payload exceeds the limit"}
+    events = {token: model.by_token(token) for token in tokens}
+    return 200, [
+        book_body(event, token, now_ms)
+        for token, event in events.items()
+        if event is not None and event.state != "settled"
+    ]
 
 
 def json_text(value: Any) -> str:
@@ -56,15 +80,33 @@ def _kalshi(path: str, query: Query, model: MarketModel, _now_ms: int) -> Answer
         return _kalshi_series(words[1], model)
     if words[0] == "events" and len(words) == 2:
         return _kalshi_event(words[1], model)
+    if words == ["markets", "orderbooks"]:
+        return _kalshi_books(query, model)
     event = model.by_ticker(words[1]) if words[0] == "markets" and len(words) > 1 else None
     if event is not None and len(words) == 2:
         return 200, {"market": kalshi_market(event)}
     if event is not None and words[2:] == ["orderbook"]:
-        yes, no = legs(event.kalshi.quotes.book, use_yes_price=False)
         depth = query.get("depth", ["0"])[0]
-        cut = -int(depth) if depth.isascii() and depth.isdigit() else 0
-        return 200, {"orderbook_fp": {"yes_dollars": yes[cut:], "no_dollars": no[cut:]}}
+        cut = int(depth) if depth.isascii() and depth.isdigit() else 0
+        return 200, {"orderbook_fp": _kalshi_book(event, cut)}
     return kalshi_error(404, "not_found", "not found")
+
+
+def _kalshi_book(event: BinaryEvent, depth: int) -> dict[str, list[list[str]]]:
+    """Both legs' bids, best last; 0 is the whole depth."""
+    yes, no = legs(event.kalshi.quotes.book, use_yes_price=False)
+    return {"yes_dollars": yes[-depth:], "no_dollars": no[-depth:]}
+
+
+def _kalshi_books(query: Query, model: MarketModel) -> Answer:
+    """The books of up to a hundred tickers, each given as a parameter of its own."""
+    tickers = query.get("tickers", [])
+    if not 1 <= len(tickers) <= MOST_TICKERS:
+        return kalshi_error(400, "bad_request", "tickers: 1 to 100")
+    events = [event for event in map(model.by_ticker, tickers) if event is not None]
+    return 200, {
+        "orderbooks": [{"ticker": event.ticker, "orderbook_fp": _kalshi_book(event, 0)} for event in events]
+    }
 
 
 def _kalshi_markets(query: Query, model: MarketModel) -> list[dict[str, Any]]:

@@ -35,6 +35,10 @@ KRAKEN_FEES = (
 """30-day volume in USD, taker and maker fee in percent."""
 
 
+DEPTH_PRICE_DECIMALS, DEPTH_SIZE_DECIMALS = 5, 3
+"""Kraken's Depth writes prices with five decimals and volumes with three, whatever the pair has."""
+
+
 @dataclass(frozen=True)
 class Number:
     """A JSON number whose decimals must stay as written: the text goes out bare."""
@@ -109,8 +113,14 @@ def _depth(spot: SpotBook, depth: int, now_ms: int) -> dict[str, Any]:
     book, seconds = spot.book, now_ms // 1_000
 
     def side(levels: list[tuple[int, int]]) -> list[list[Any]]:
-        decimals = book.price_decimals
-        return [[fixed(p, decimals), plain(q, book.size_decimals), seconds] for p, q in levels]
+        return [[_price(p), _volume(q), seconds] for p, q in levels]
+
+    def _price(ticks: int) -> str:
+        return fixed(ticks * 10 ** (DEPTH_PRICE_DECIMALS - book.price_decimals), DEPTH_PRICE_DECIMALS)
+
+    def _volume(units: int) -> str:
+        step = 10 ** (book.size_decimals - DEPTH_SIZE_DECIMALS)
+        return fixed((units + step // 2) // step, DEPTH_SIZE_DECIMALS)
 
     return {"asks": side(book.top("ask", depth)), "bids": side(book.top("bid", depth))}
 

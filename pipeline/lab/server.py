@@ -1,8 +1,9 @@
 """The lab's sockets: one loopback port a venue for its WebSocket and its public REST.
 
-In: the market model, clients' frames and GET requests. Out: each session's frames, REST answers,
-counters of both. Who runs it: the lab's worker, through `LabServer.run`. A client that does not
-read is disconnected once its send buffer is full; nothing here grows without bound.
+In: the market model, clients' frames and GET requests, faults. Out: each session's frames, or what
+the faults make of them, REST answers, counters of both. Who runs it: the lab's worker, through
+`LabServer.run`. A client that does not read is disconnected once its send buffer is full; nothing
+here grows without bound.
 """
 
 from __future__ import annotations
@@ -10,9 +11,12 @@ from __future__ import annotations
 import asyncio
 import http
 import itertools
-from collections.abc import Callable
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
@@ -24,7 +28,10 @@ from websockets.protocol import State
 from pipeline.lab import kalshi, kraken, polymarket, rest
 from pipeline.lab.coinbase import CoinbaseSession
 from pipeline.lab.exchange import Close, Frame, Item, Ping, Session
+from pipeline.lab.faults import Bytes, Cut, Deaf, Drip, Fault, Faults, Hush, Refusal, Sent
 from pipeline.lab.market import STEP_MS, MarketModel
+from pipeline.lab.posting import PostReader
+from pipeline.lab.trouble import Stream
 
 VENUES = ("kalshi", "polymarket", "kraken", "coinbase")
 SOCKET_PATHS = {
@@ -46,16 +53,42 @@ LEVEL_BYTES = 140
 """More than one level takes in a Coinbase snapshot; the send limit leaves room for two products."""
 MOST_COMMAND_BYTES = 2**20
 MOST_CONNECTIONS = 64
+KEPT_ATTEMPTS = 10_000
+DEAF_SECONDS = 10.0
+"""A connection that is not read any more cannot be seen to end, so it is ended after this time."""
+SWITCHING = 101
+
+
+class Attempt(NamedTuple):
+    """One handshake: when in wall time of the model, and the status answered; 0 is no answer."""
+
+    venue: str
+    wall_ms: int
+    status: int
 
 
 @dataclass(eq=False)
 class Client:
-    """One open WebSocket connection and its protocol session."""
+    """One open WebSocket connection, its protocol session, and what goes wrong on it."""
 
     venue: str
     connection: ServerConnection
     session: Session
+    stream: Stream
     closing: bool = False
+
+
+class _Connection(ServerConnection):
+    """A connection over which a POST may come too; its body is in `post`."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self.post = PostReader()
+
+    def data_received(self, data: bytes) -> None:
+        seen = self.post.feed(data)
+        if seen:
+            super().data_received(seen)
 
 
 class LabServer:
@@ -69,6 +102,7 @@ class LabServer:
         kalshi_ping_ms: int = 10_000,
         ping_interval_s: dict[str, float] | None = None,
         send_buffer_bytes: int = 8 * 2**20,
+        fault_seed: int = 0,
     ) -> None:
         """With a public key, Kalshi's handshake must be signed. `ping_interval_s` names venues
         that shall send keep-alive pings of their own (default: none but Kalshi's heartbeat).
@@ -82,6 +116,9 @@ class LabServer:
         self.connections = dict.fromkeys(VENUES, 0)
         self.requests = dict.fromkeys(VENUES, 0)
         self.slow_clients = dict.fromkeys(VENUES, 0)
+        self.attempts: deque[Attempt] = deque(maxlen=KEPT_ATTEMPTS)
+        """The last handshakes that clients began, in order."""
+        self.faults = Faults(fault_seed)
         self._kalshi_key = kalshi.load_public_key(key) if key is not None else None
         self._kalshi_ping_ms = kalshi_ping_ms
         self._ping_interval_s = ping_interval_s or {}
@@ -120,6 +157,13 @@ class LabServer:
             "slow_clients": self.slow_clients,
         }
         return {f"{v}_{name}": counts[v] for v in VENUES for name, counts in groups.items()}
+
+    def set_faults(self, faults: Iterable[Fault]) -> None:
+        """From now on these faults act and no others; call it from the server's own thread.
+
+        What they have broken stays broken: a deaf connection does not hear again. Raises ValueError.
+        """
+        self.faults.set(faults)
 
     def advance(self, steps: int) -> None:
         """Step the model and push everything that follows from it, without waiting."""
@@ -170,14 +214,21 @@ class LabServer:
         async def handle(connection: ServerConnection) -> None:
             await self._handle(venue, connection)
 
-        def process(_connection: ServerConnection, request: Request) -> Response | None:
-            return self._request(venue, request)
+        async def process(connection: ServerConnection, request: Request) -> Response | None:
+            refusal = self._attempt(venue) if _is_upgrade(request) else None
+            if refusal is None:
+                posted = connection.post.body if isinstance(connection, _Connection) else None
+                return self._request(venue, request, posted)
+            if not refusal.status:
+                await self._stopped.wait()
+            return _response(refusal.status or 503, {"error": "refused"}, refusal.headers)
 
         return await serve(
             handle,
             "127.0.0.1",
             0,
             process_request=process,
+            create_connection=_Connection,
             compression=None,
             ping_interval=self._ping_interval_s.get(venue),
             max_size=MOST_COMMAND_BYTES,
@@ -185,12 +236,19 @@ class LabServer:
             server_header=None,
         )
 
-    def _request(self, venue: str, request: Request) -> Response | None:
+    def _attempt(self, venue: str) -> Refusal | None:
+        """Note a handshake and whether a fault refuses it."""
+        refusal = self.faults.handshake(venue, self.model.time.elapsed_ms)
+        status = SWITCHING if refusal is None else refusal.status
+        self.attempts.append(Attempt(venue, self.model.time.wall_ms, status))
+        return refusal
+
+    def _request(self, venue: str, request: Request, posted: bytes | None) -> Response | None:
         """Answer plain HTTP; None lets a WebSocket handshake go on."""
         now_ms = self.model.time.wall_ms
-        if "websocket" not in request.headers.get("Upgrade", "").lower():
+        if not _is_upgrade(request):
             self.requests[venue] += 1
-            return _response(*rest.answer(venue, request.path, self.model, now_ms))
+            return _response(*rest.answer(venue, request.path, self.model, now_ms, posted))
         path = urlsplit(request.path).path.rstrip("/")
         if path != SOCKET_PATHS[venue]:
             return _response(404, {"error": "not found"})
@@ -214,7 +272,7 @@ class LabServer:
 
     async def _handle(self, venue: str, connection: ServerConnection) -> None:
         """Serve one connection until it ends."""
-        client = Client(venue, connection, self._session(venue))
+        client = Client(venue, connection, self._session(venue), Stream(self.faults, venue))
         self._clients.add(client)
         self.connections[venue] += 1
         try:
@@ -222,7 +280,10 @@ class LabServer:
             async for message in connection:
                 self.received[venue] += 1
                 text = message if isinstance(message, str) else message.decode(errors="replace")
-                self._push(client, client.session.received(text, self.model.time.wall_ms))
+                answers = client.stream.heard(text, self.model.time.elapsed_ms)
+                if answers is None:
+                    answers = client.session.received(text, self.model.time.wall_ms)
+                self._push(client, answers)
         except ConnectionClosed:
             return  # the usual end of a client that was cut off; async for ends quietly otherwise
         finally:
@@ -234,23 +295,41 @@ class LabServer:
             self._push(client, client.session.emitted(item, now_ms))
 
     def _push(self, client: Client, frames: list[Frame]) -> None:
-        """Hand frames to the socket's buffer; the one place where faults would act on them."""
-        connection = client.connection
-        if not frames or client.closing or connection.protocol.state is not State.OPEN:
+        """Hand frames, or what the faults make of them, to the socket's buffer."""
+        connection, time = client.connection, self.model.time
+        if client.closing or connection.protocol.state is not State.OPEN or connection.transport.is_closing():
             return
-        for frame in frames:
+        for frame in client.stream.sent(frames, time.elapsed_ms, time.wall_ms):
             if isinstance(frame, str):
                 broadcast((connection,), frame)
                 self.messages[client.venue] += 1
-            elif isinstance(frame, Ping):
-                self._start(self._ping(connection, frame.body))
             else:
-                client.closing = True
-                self._start(self._close(connection, frame))
+                self._act(client, frame)
         if connection.transport.get_write_buffer_size() > self._limits[client.venue]:
             client.closing = True
             self.slow_clients[client.venue] += 1
             connection.transport.abort()
+
+    def _act(self, client: Client, frame: Sent) -> None:
+        """Send what is no text frame, or do to the line what a fault wants done."""
+        connection = client.connection
+        if isinstance(frame, Ping):
+            self._start(self._ping(connection, frame.body))
+        elif isinstance(frame, Close):
+            client.closing = True
+            self._start(self._close(connection, frame))
+        elif isinstance(frame, Bytes):
+            connection.transport.write(frame.data)
+        elif isinstance(frame, Drip):
+            self._start(_drip(connection, frame))
+        elif isinstance(frame, Deaf):
+            connection.transport.pause_reading()
+            asyncio.get_running_loop().call_later(DEAF_SECONDS, connection.transport.abort)
+        elif isinstance(frame, Hush):
+            client.session.received(frame.command, self.model.time.wall_ms)
+        elif isinstance(frame, Cut):
+            client.closing = True
+            _cut(connection, frame)
 
     def _start(self, work: Any) -> None:
         task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
@@ -270,10 +349,32 @@ class LabServer:
         await connection.close(frame.code, frame.reason)
 
 
-def _response(status: int, value: Any) -> Response:
+def _is_upgrade(request: Request) -> bool:
+    """Whether a request is a WebSocket handshake."""
+    return "websocket" in request.headers.get("Upgrade", "").lower()
+
+
+async def _drip(connection: ServerConnection, drip: Drip) -> None:
+    """Write a few bytes slowly, as long as the line stands."""
+    for byte in drip.data:
+        if connection.transport.is_closing():
+            return
+        connection.transport.write(bytes([byte]))
+        await asyncio.sleep(drip.pause_s)
+
+
+def _cut(connection: ServerConnection, cut: Cut) -> None:
+    """End the line without a goodbye; with SO_LINGER of 0 the kernel sends RST in place of FIN."""
+    if cut.hard:
+        line = connection.transport.get_extra_info("socket")
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.transport.abort()
+
+
+def _response(status: int, value: Any, more: dict[str, str] | None = None) -> Response:
     """A JSON answer that ends its connection."""
     body = rest.json_text(value).encode()
-    headers = Headers()
+    headers = Headers(more or {})
     headers["Content-Type"] = "application/json"
     headers["Content-Length"] = str(len(body))
     headers["Connection"] = "close"

@@ -14,11 +14,16 @@ from pathlib import Path
 from pipeline import pairs
 from pipeline.books import FeedBooks
 from pipeline.bus import Bell, Sender, read_key
-from pipeline.clock import Clock
+from pipeline.clock import Clock, SleepWatch
 from pipeline.config import Config
 from pipeline.lifecycle import Worker
 from pipeline.look import Look
-from pipeline.model import Confidence, OrderLeg, Reason, to_micros
+from pipeline.model import (
+    Confidence,
+    OrderLeg,
+    Reason,
+)
+from pipeline.money import to_micros
 from pipeline.pricing import Priced, price
 from pipeline.scanner.confidence import confidence
 from pipeline.wire import LegRef, Opportunity, Sealer
@@ -63,6 +68,7 @@ class Scanner:
         sections = [EVENT.section("events", 2 * config.shm.max_events)]
         self.worker = Worker("scanner", config, clock, sections, COUNTERS, self._on_config)
         self._books = FeedBooks(Path(config.shm_directory), config.feeds(), config.scanner.limits())
+        self._sleep_watch = SleepWatch(clock)
         self._table: TableWriter[EventRow] = TableWriter(self.worker.segment, "events", EVENT)
         run_directory = Path(config.run_directory)
         self._sealer = Sealer(read_key(run_directory))
@@ -94,6 +100,8 @@ class Scanner:
     def turn(self) -> int:
         """Look at every lane whose books changed or that was not looked at for long; how many."""
         now = self._clock.monotonic_ns()
+        if self._sleep_watch.slept_ns():
+            self._books.woke_up(now)
         self._books.refresh(now)
         self._notice(now)
         due = [

@@ -10,7 +10,13 @@ from decimal import Decimal
 
 from pipeline.fees import fee_high, is_known
 from pipeline.look import Look
-from pipeline.model import EXACT, BookState, Ladder, Level, to_decimal
+from pipeline.model import (
+    EXACT,
+    BookState,
+    Ladder,
+    Level,
+)
+from pipeline.money import to_decimal
 from pipeline.pairs import published_fee
 
 

@@ -16,7 +16,11 @@ from enum import Enum, IntEnum
 
 from pipeline.fees import taker_fee
 from pipeline.journal_records import FillRecord, OrderRecord
-from pipeline.model import EXACT, order_price_ticks, to_decimal
+from pipeline.model import (
+    EXACT,
+    order_price_ticks,
+)
+from pipeline.money import to_decimal
 from pipeline.trader.broker import Approved, OrderEvent, OrderFill, OrderIntent
 
 

@@ -20,7 +20,11 @@ from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 from pipeline.journal_records import FillRecord, SettlementRecord
-from pipeline.model import EXACT, MarketResult, to_decimal
+from pipeline.model import (
+    EXACT,
+    MarketResult,
+)
+from pipeline.money import to_decimal
 
 DAY_NS = 86_400 * 10**9
 ZERO = Decimal(0)

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pipeline.edge import Edge
-from pipeline.model import Action, Reason, to_micros
+from pipeline.model import (
+    Action,
+    Reason,
+)
+from pipeline.money import to_micros
 from pipeline.wire import Decision, Opportunity
 from shm.records import DecisionRow
 

@@ -14,7 +14,13 @@ from decimal import Decimal, localcontext
 
 from pipeline.config import RiskConfig
 from pipeline.edge import SPOT, Edge
-from pipeline.model import EXACT, Ladder, Reason, Scale, to_decimal
+from pipeline.model import (
+    EXACT,
+    Ladder,
+    Reason,
+    Scale,
+)
+from pipeline.money import to_decimal
 from pipeline.trader.broker import Approved, OrderIntent, Refused
 
 HOUR_NS = 3_600 * 10**9

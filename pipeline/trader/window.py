@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
-from pipeline.model import to_micros
+from pipeline.money import to_micros
 from pipeline.trader.positions import Holding, Mark, Positions
 from shm import records
 from shm.layout import Section

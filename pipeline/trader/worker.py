@@ -15,13 +15,19 @@ from pathlib import Path
 from pipeline import pairs
 from pipeline.books import FeedBooks
 from pipeline.bus import Inbox, Publisher, read_key
-from pipeline.clock import Clock
+from pipeline.clock import Clock, SleepWatch
 from pipeline.config import Config
 from pipeline.decision_log import DecisionLog
 from pipeline.journal import Journal, JournalError
 from pipeline.journal_records import RunRecord
 from pipeline.lifecycle import SUPERVISOR_PID, Worker
-from pipeline.model import Action, MarketResult, OrderLeg, Reason, to_decimal
+from pipeline.model import (
+    Action,
+    MarketResult,
+    OrderLeg,
+    Reason,
+)
+from pipeline.money import to_decimal
 from pipeline.pricing import Priced, price
 from pipeline.trader import risk
 from pipeline.trader.broker import OrderIntent, Refused
@@ -76,6 +82,7 @@ class Trader:
         self._sealer = Sealer(read_key(run_directory))
         self._receiver = Receiver()
         self._books = FeedBooks(Path(config.shm_directory), config.feeds(), config.scanner.limits())
+        self._sleep_watch = SleepWatch(clock)
         self._window = Window(self.worker.segment)
         self._log = DecisionLog(data / DECISIONS_FILE, wall_ns=clock.wall_ns)
         journal = Journal.open(data / LEDGER_FILE, wall_ns=clock.wall_ns, monotonic_ns=clock.monotonic_ns)
@@ -114,6 +121,8 @@ class Trader:
 
     def turn(self, wait_ms: int) -> None:
         """One turn: opportunities that wait, what the broker reports, and now and then the account."""
+        if self._sleep_watch.slept_ns():
+            self._books.woke_up(self._clock.monotonic_ns())
         self._books.refresh(self._clock.monotonic_ns())
         frame = self._inbox.receive(wait_ms)
         for _ in range(BATCH):

@@ -29,10 +29,16 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     venue_ns: int = 0
     checksum: int | None = None
     depth: int = 0
+    batch: str = ""
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
-    """Changed levels of one market. Sizes are absolute (0 removes), or signed steps if `relative`."""
+    """Changed levels of one market. Sizes are absolute (0 removes), or signed steps if `relative`.
+
+    Polymarket says with each change what the best prices are at the end of its batch, which may take
+    several frames: `best_bid` and `best_ask` in ticks, 0 for an empty side, None where it does not say;
+    `batch` names the batch. "" is no batch: nothing is compared.
+    """
 
     market: str
     bids: list[Level]
@@ -40,6 +46,9 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     venue_ns: int = 0
     checksum: int | None = None
     relative: bool = False
+    batch: str = ""
+    best_bid: int | None = None
+    best_ask: int | None = None
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False):
@@ -80,11 +89,16 @@ class Status(msgspec.Struct, frozen=True, gc=False):
 
 
 class Subscribed(msgspec.Struct, frozen=True, gc=False):
-    """The venue's answer to a subscription. `ok` False carries its words in `why`."""
+    """The venue's answer to a subscription. `ok` False carries its words in `why`.
+
+    `full` is True when the venue says that this connection takes no more markets: those that were
+    refused belong on another one.
+    """
 
     markets: tuple[str, ...]
     ok: bool
     why: str = ""
+    full: bool = False
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from pipeline.model import DEFAULT_SCALES, INT64_MAX, Scale, to_units
+from pipeline.venues.memo import read_amount
 
 # What hostile JSON can raise: msgspec's errors and bad UTF-8 are ValueErrors, deep nesting is not.
 UNREADABLE = (ValueError, RecursionError)
@@ -24,6 +25,7 @@ Counter = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
 MARKETS_MAX = 10_000
 CACHE_MAX = 8_192
 
+_MILLIS_DIGITS = 13
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHY_MAX = 160
 
@@ -60,61 +62,82 @@ def published_units(number: object, decimals: int) -> int:
 
 def millis_ns(value: Any) -> int:
     """Nanoseconds of a time in milliseconds, a number or its text; 0 for anything else."""
-    if isinstance(value, str) and len(value) <= 13 and value.isascii() and value.isdigit():
-        value = int(value)
+    if type(value) is str:
+        plain = len(value) <= _MILLIS_DIGITS and value.isdigit() and value.isascii()
+        return int(value) * 1_000_000 if plain else 0
     if type(value) is int and 0 < value <= INT64_MAX // 1_000_000:
         return value * 1_000_000
     return 0
 
 
-class Reader:
-    """Reads prices between 0 and 1 and sizes of one scale, and remembers texts it has seen.
+def seconds_ns(value: Any) -> int:
+    """Nanoseconds of a time in whole seconds since 1970; 0 for anything else."""
+    if type(value) is int and 0 < value <= INT64_MAX // 1_000_000_000:
+        return value * 1_000_000_000
+    return 0
 
-    A book repeats a few hundred price and size texts for ever, so a look-up mostly replaces the
-    parsing. Each memory is bounded: when it is full it is emptied.
+
+class Memo(dict[str, int]):
+    """Numbers on a scale by the text they were sent as; a new text is read, and then remembered.
+
+    A book repeats a few hundred texts for ever, so that a look-up mostly replaces the parsing. What
+    cannot be read, or is not within the bounds, raises ValueError and is not remembered. A full memory
+    is emptied.
     """
 
-    __slots__ = ("_scale", "_ticks", "_units", "one")
+    __slots__ = ("_decimals", "_least", "_most", "_what")
+
+    def __init__(self, what: str, decimals: int, least: int, most: int) -> None:
+        """`what` names the number in errors; both bounds are allowed."""
+        super().__init__()
+        self._what = what
+        self._decimals = decimals
+        self._least, self._most = least, most
+
+    def __missing__(self, text: str) -> int:
+        number = read_amount(text, self._decimals, -INT64_MAX)
+        if not self._least <= number <= self._most:
+            raise ValueError(f"{self._what} {text!r} is out of its range")
+        if len(self) >= CACHE_MAX:
+            self.clear()
+        self[text] = number
+        return number
+
+
+class Bests(Memo):
+    """Best prices between 0 and 1: both ends mean that the side is empty, which is 0."""
+
+    __slots__ = ()
+
+    def __missing__(self, text: str) -> int:
+        number = self[text] = super().__missing__(text) % self._most
+        return number
+
+
+class Reader:
+    """Reads prices between 0 and 1 and sizes of one scale. The memories are there for hot paths.
+
+    `prices` are ticks of a level's price, both ends excluded: the venues' grids begin one step above 0
+    and end one step below 1. `bests` are ticks of a best price, 0 for an empty side. `steps` are units
+    with a sign, `sizes` units without one.
+    """
+
+    __slots__ = ("bests", "one", "prices", "sizes", "steps")
 
     def __init__(self, scale: Scale) -> None:
-        self._scale = scale
         self.one = int(10**scale.price_decimals)
-        self._ticks: dict[str, int] = {}
-        self._units: dict[str, int] = {}
+        self.prices = Memo("price", scale.price_decimals, 1, self.one - 1)
+        self.bests = Bests("best price", scale.price_decimals, 0, self.one)
+        self.sizes = Memo("size", scale.size_decimals, 0, INT64_MAX)
+        self.steps = Memo("step", scale.size_decimals, -INT64_MAX, INT64_MAX)
 
     def ticks(self, text: str) -> int:
-        """Ticks of a price; ValueError unless between 0 and 1, both excluded, and on the scale.
-
-        Both venues' grids begin one step above 0 and end one step below 1.
-        """
-        known = self._ticks.get(text)
-        if known is not None:
-            return known
-        ticks = to_units(text, self._scale.price_decimals)
-        if not 0 < ticks < self.one:
-            raise ValueError(f"price {text!r} is not between 0 and 1")
-        if len(self._ticks) >= CACHE_MAX:
-            self._ticks.clear()
-        self._ticks[text] = ticks
-        return ticks
-
-    def units(self, text: str) -> int:
-        """Units of a size, signed; ValueError when it is off the scale or beyond int64."""
-        known = self._units.get(text)
-        if known is not None:
-            return known
-        units = to_units(text, self._scale.size_decimals)
-        if len(self._units) >= CACHE_MAX:
-            self._units.clear()
-        self._units[text] = units
-        return units
+        """Ticks of a price; ValueError unless between 0 and 1, both excluded, and on the scale."""
+        return self.prices[text]
 
     def size(self, text: str) -> int:
         """Units of a size that cannot be negative; ValueError otherwise."""
-        units = self.units(text)
-        if units < 0:
-            raise ValueError(f"size {text!r} is negative")
-        return units
+        return self.sizes[text]
 
 
 class Readers:

@@ -135,6 +135,19 @@ def test_sequences_are_counted_per_connection_and_books_per_venue(
     assert result["books"]["coinbase"]["ETH-USD"]["state"] == "GAP"
 
 
+def test_a_batch_is_judged_at_the_tapes_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A book whose best price is not the one that its venue stated last is not shown as LIVE."""
+    book = {"event_type": "book", "asset_id": "7", "market": "0x1", "timestamp": "1700000000000", "hash": "a"}
+    sides = {"bids": [{"price": ".40", "size": "5"}], "asks": [{"price": ".42", "size": "5"}]}
+    entry = {"asset_id": "7", "price": "0.39", "size": "2", "side": "BUY", "hash": "b", "best_ask": "0.42"}
+    for best, state in (("0.4", "LIVE"), ("0.41", "GAP")):
+        change = {"event_type": "price_change", "market": "0x1", "timestamp": "1700000000009"}
+        change["price_changes"] = [{**entry, "best_bid": best}]  # type: ignore[assignment]
+        frames = [("polymarket", 0, json.dumps(frame)) for frame in ({**book, **sides}, change)]
+        result = report(capsys, tape(tmp_path / "t.jsonl", *frames))
+        assert result["books"]["polymarket"]["7"]["state"] == state
+
+
 def test_broken_lines_are_named_and_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Each stands on stderr with its number, and the exit code stays 0."""
     path = tape(tmp_path / "t.jsonl", *verified(list(KRAKEN_TAPE)), more='{"t":\nx\n')

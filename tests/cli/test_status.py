@@ -14,13 +14,15 @@ from pipeline.cli.common import NOT_RUNNING, OK, run_directory_of
 from pipeline.cli.main import main
 from pipeline.clock import ManualClock, SystemClock
 from pipeline.config import Config, VenueConfig, encode
-from pipeline.model import BookState, ConnectionState, Reason, WorkerState
+from pipeline.model import BookFault, BookState, ConnectionState, Reason, WorkerState
 from shm import books as memory
 from shm import layout as lo
 from shm import records
 from shm import segment as segments
 from shm.layout import Section
+from shm.statistics import Statistics, StatisticsWriter
 from shm.tables import Counters, ErrorTable, TableWriter, counter_section, error_section
+from tests.support.feed_memory import publish
 
 FEED_COUNTERS = ("frames", "gaps", "reconnects", "bad_frames", "checksums_bad")
 TRADER_COUNTERS = ("trades", "opportunities", *status.reason_counters())
@@ -42,6 +44,7 @@ class FakeRun:
             venues={"kalshi": VenueConfig(), "kraken": VenueConfig(), "off": VenueConfig(enabled=False)},
         )
         self.segments: dict[str, segments.Segment] = {}
+        self.books: dict[str, memory.BookWriter] = {}
         run = Path(self.config.run_directory)
         run.mkdir(parents=True, mode=0o700)
         (run / "config.json").write_bytes(encode(self.config))
@@ -78,13 +81,18 @@ class FakeRun:
         table.put(2, worker("trader", 0, WorkerState.BACKOFF, 1))
 
     def feed(self, venue: str) -> None:
-        segment = self.make(f"feed-{venue}", FEED_COUNTERS, memory.feed_sections(4, 2, connections=1))
+        segment = self.make(f"feed-{venue}", FEED_COUNTERS, memory.feed_sections(4, 2, connections=3))
         writer, now = memory.BookWriter(segment), self.clock.monotonic_ns()
-        cells = segment.words(memory.CONNECTIONS)
-        cells[memory.C_STATE], cells[memory.C_PROOF_NS] = ConnectionState.UP, now
-        for market, state, socket_ns in (("M-1", BookState.LIVE, now), ("M-2", BookState.EMPTY, 0)):
-            writer.claim(records.MARKET.empty()._replace(market=market))
-            writer.publish(market, 0, state, 0, 0, 0, socket_ns, now, [(5, 1)], [(7, 1)])
+        self.link(venue, 0, ConnectionState.UP, frames=5)
+        self.books[venue] = writer
+        publish(writer, "M-1", [(5, 1)], [(7, 1)], now_ns=now)
+        publish(writer, "M-2", [], [], now_ns=now, state=BookState.EMPTY, socket_ns=0)
+
+    def link(self, venue: str, index: int, state: ConnectionState, frames: int = 0) -> None:
+        cells = self.segments[f"feed-{venue}"].words(memory.CONNECTIONS, index)
+        now = self.clock.monotonic_ns()
+        cells[memory.C_STATE], cells[memory.C_PROOF_NS], cells[memory.C_SINCE_NS] = state, now, now
+        cells[memory.C_MARKETS], cells[memory.C_FRAMES] = 1, frames
 
     def scanner(self) -> None:
         self.make("scanner", ("opportunities",), [records.EVENT.section("events", 4)])
@@ -153,7 +161,7 @@ def test_the_object_has_the_keys_that_scripts_rely_on(run: FakeRun, clock: Manua
     for venue in state["venues"].values():
         assert {"connected", "messages", "gaps", "reconnects", "books"} <= set(venue)
         for book in venue["books"].values():
-            assert set(book) == {"state", "age_ms"}
+            assert {"state", "age_ms"} <= set(book)
     assert json.loads(json.dumps(state)) == state
 
 
@@ -183,8 +191,8 @@ def test_a_venue_shows_its_books_as_they_are_worth_now(run: FakeRun, clock: Manu
     venue = run.state()["venues"]["kalshi"]
     assert (venue["connected"], venue["messages"], venue["gaps"], venue["reconnects"]) == (True, 123, 4, 2)
     assert venue["books"] == {
-        "M-1": {"state": "LIVE", "age_ms": 30},
-        "M-2": {"state": "EMPTY", "age_ms": None},
+        "M-1": {"state": "LIVE", "age_ms": 30, "fault": None, "witnessed_s": None},
+        "M-2": {"state": "EMPTY", "age_ms": None, "fault": None, "witnessed_s": None},
     }
     clock.advance(1000 * MS)
     venue = run.state()["venues"]["kalshi"]
@@ -192,10 +200,97 @@ def test_a_venue_shows_its_books_as_they_are_worth_now(run: FakeRun, clock: Manu
     assert {book["state"] for book in venue["books"].values()} == {"DEAD"}
 
 
+@pytest.mark.parametrize(
+    ("second", "third", "word", "connected"),
+    [
+        (None, None, "up", True),
+        (ConnectionState.UP, ConnectionState.UP, "up", True),
+        (ConnectionState.UP, ConnectionState.BACKOFF, "2/3 up", False),
+        (ConnectionState.DOWN, None, "1/2 up", False),
+        (ConnectionState.AUTH_FAILED, ConnectionState.UP, "auth failed", False),
+        (ConnectionState.POLLING, None, "polling", True),
+    ],
+)
+def test_a_venue_is_connected_when_all_its_links_are(
+    run: FakeRun,
+    second: ConnectionState | None,
+    third: ConnectionState | None,
+    word: str,
+    connected: bool,
+) -> None:
+    """Every link that has markets must be up; links that were never used are not shown."""
+    links = {1: second, 2: third}
+    for index, state in links.items():
+        if state is not None:
+            run.link("kalshi", index, state, frames=index)
+    venue = run.state()["venues"]["kalshi"]
+    assert (venue["socket"], venue["connected"]) == (word, connected)
+    assert [link["index"] for link in venue["connections"]] == [
+        0,
+        *(index for index, state in links.items() if state is not None),
+    ]
+    assert venue["connections"][0] == {
+        "index": 0,
+        "state": "up",
+        "markets": 1,
+        "messages": 5,
+        "reconnects": 0,
+        "proof_age_ms": 0,
+    }
+
+
+def test_no_link_up_is_said_in_words(run: FakeRun, clock: ManualClock) -> None:
+    """A feed that waits, or may not enter, or is dead, says which."""
+    for state, word in ((ConnectionState.BACKOFF, "backoff"), (ConnectionState.AUTH_FAILED, "auth failed")):
+        run.link("kalshi", 0, state)
+        assert run.state()["venues"]["kalshi"]["socket"] == word
+    assert "auth failed" in "\n".join(status.lines(run.state()))
+    clock.advance(1000 * MS)
+    assert run.state()["venues"]["kalshi"]["socket"] == "down"
+
+
+def test_lag_faults_and_witnesses_are_shown(run: FakeRun, clock: ManualClock) -> None:
+    """How late a venue is, why a book was lost, and when REST last agreed, in the object and for people."""
+    segment, now = run.segments["feed-kalshi"], clock.monotonic_ns()
+    values = {"lag_p50_ns": 12 * MS, "lag_p99_ns": 80 * MS, "lag_samples": 9, "subscriptions": 1}
+    StatisticsWriter(segment).put(Statistics(**values))
+    publish(run.books["kalshi"], "M-1", [(5, 1)], [(7, 1)], now_ns=now, witness_ns=now)
+    lost = {"state": BookState.GAP, "reason": BookFault.BEST_PRICE}
+    publish(run.books["kalshi"], "M-2", [], [], now_ns=now, **lost)
+    clock.advance(4000 * MS)
+    run.beat()
+    run.link("kalshi", 0, ConnectionState.UP)
+    state = run.state()
+    venue = state["venues"]["kalshi"]
+    assert (venue["lag_ms"], venue["subscriptions"]) == ({"p50": 12.0, "p99": 80.0}, 1)
+    assert venue["books"]["M-1"]["witnessed_s"] == 4.0
+    assert (venue["books"]["M-2"]["state"], venue["books"]["M-2"]["fault"]) == ("GAP", "best price")
+    assert venue["statistics"]["lag_samples"] == 9
+    text = "\n".join(status.lines(state))
+    for words in ("12/80 ms", "4 s", "kalshi: 1 GAP since: best price"):
+        assert words in text
+    assert json.loads(json.dumps(state)) == state
+
+
+def test_what_was_never_verified_is_not_called_verified() -> None:
+    """The oldest witness speaks for all LIVE books; where some have none their number is shown."""
+
+    def book(state: str, seconds: float | None) -> dict[str, Any]:
+        return {"state": state, "witnessed_s": seconds}
+
+    assert status.verified({}) == "-"
+    assert status.verified({"a": book("LIVE", None), "b": book("GAP", 1.0)}) == "-"
+    assert status.verified({"a": book("LIVE", 3.2), "b": book("LIVE", 7.9)}) == "8 s"
+    assert status.verified({"a": book("LIVE", 3.2), "b": book("LIVE", None)}) == "1/2"
+    assert status.fault_word(99) == "fault 99"
+
+
 def test_what_is_not_up_yet_is_shown_as_nothing(run: FakeRun, tmp_path: Path, clock: ManualClock) -> None:
     """A venue without a segment, and a run without any, give zeros and empty tables."""
     venue = run.state()["venues"]["kraken"]
-    assert venue == {"connected": False, "messages": 0, "gaps": 0, "reconnects": 0, "books": {}}
+    assert (venue["connected"], venue["socket"], venue["books"]) == (False, "down", {})
+    assert (venue["messages"], venue["gaps"], venue["reconnects"], venue["lag_ms"]) == (0, 0, 0, None)
+    assert set(venue) <= set(run.state()["venues"]["kalshi"])
     bare = status.gather(run.config, status.attach_all(tmp_path / "no such directory"), clock)
     assert (bare["workers"], bare["positions"], bare["pnl_usd"], bare["trades"]) == ([], {}, "0", 0)
 

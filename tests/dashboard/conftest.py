@@ -32,6 +32,7 @@ from shm import records as rec
 from shm import segment as seg
 from shm.layout import Section
 from shm.tables import Counters, RingWriter, TableWriter, counter_section, error_section
+from tests.support.rows import publish
 
 COUNTERS = ("frames", "book_messages", "bad_frames", "gaps", "reconnects")
 MS = 1_000_000
@@ -111,7 +112,7 @@ class Feed(Part):
             [(round(float(p) * 10**price), round(float(s) * 10**size)) for p, s in side]
             for side in (bids, asks)
         ]
-        self.writer.publish(market, 0, state, 0, flags, now, now, now, *ladders)
+        publish(self.writer, market, state, *ladders, now, flags=flags, venue_ns=now)
         self.counters.add("frames")
 
 

@@ -13,11 +13,11 @@ import zmq
 from pipeline.bus import make_bell, make_key
 from pipeline.clock import ManualClock
 from pipeline.config import Config, EventConfig, LegConfig, ReviewConfig, TraderConfig, VenueConfig
+from pipeline.feed.book import Book
 from pipeline.feed.publisher import Publisher
 from pipeline.journal_reader import open_readonly
 from pipeline.model import (
     BookFlag,
-    BookState,
     FeeKind,
     FeeSchedule,
     Market,
@@ -28,6 +28,7 @@ from pipeline.model import (
 )
 from pipeline.scanner.worker import Scanner
 from pipeline.trader.worker import Trader
+from pipeline.venues.codec import Snapshot
 from shm import records
 from shm.books import C_PROOF_NS, CONNECTIONS, BookWriter, feed_sections
 from shm.segment import Segment, attach, create, this_owner
@@ -110,8 +111,10 @@ class World:
         units = size * 10 ** publisher.scales()[market].size_decimals
         segment.beat(now)
         segment.words(CONNECTIONS)[C_PROOF_NS] = now
-        bids, asks = [(bid * CENT, units)], [(ask * CENT, units)]
-        publisher.publish(market, BookState.LIVE, 0, bids, asks, now, now, tradable=True)
+        book = Book(market, publisher.scales()[market], shown=25)
+        book.apply_snapshot(Snapshot(market, [(bid * CENT, units)], [(ask * CENT, units)]))
+        book.socket_ns = now
+        publisher.publish(book, now, self.clock.wall_ns(), tradable=True)
 
     def trade_once(self) -> None:
         """Let the trader take whatever the scanner sent; ZeroMQ's own threads need a real moment."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pipeline.feed.book import CROSSED_MAX, Book, BookKeeper, Verdict
 from pipeline.model import (
     INT64_MAX,
+    BookFault,
     BookState,
     Level,
     Market,
@@ -33,6 +34,7 @@ from pipeline.venues.codec import (
     Subscribed,
 )
 from pipeline.venues.registry import CODECS
+from shm.books import BOOK_HEAD_WORDS
 
 EMPTY, LIVE, GAP, CROSSED = BookState.EMPTY, BookState.LIVE, BookState.GAP, BookState.CROSSED
 SCALE = Scale(2, 2)
@@ -139,7 +141,7 @@ PRICES = st.integers(1, 12)
 SIDES = st.lists(st.tuples(PRICES, st.integers(0, 3)), max_size=6)
 STEPS = st.lists(st.tuples(PRICES, st.integers(-2, 3)), max_size=4)
 MESSAGES = st.lists(
-    st.tuples(st.sampled_from(["snapshot", "change", "steps"]), SIDES, SIDES, STEPS, STEPS),
+    st.tuples(st.sampled_from(["snapshot", "change", "steps", "void"]), SIDES, SIDES, STEPS, STEPS),
     max_size=25,
 )
 
@@ -156,6 +158,9 @@ class Model:
         if kind == "snapshot":
             self.sides = ({}, {})
         elif self.state in {EMPTY, GAP}:
+            return
+        elif kind == "void":
+            self.sides, self.state = ({}, {}), GAP
             return
         for side, sizes, steps in zip(self.sides, absolute, relative, strict=True):
             for price, size in steps if kind == "steps" else sizes:
@@ -175,24 +180,29 @@ class Model:
 
 
 @settings(max_examples=200, deadline=None)
-@given(messages=MESSAGES, depth=st.sampled_from([0, 1, 3, 10]))
+@given(messages=MESSAGES, depth=st.sampled_from([0, 1, 3, 10]), shown=st.sampled_from([0, 2, 5, 25]))
 def test_a_book_is_what_a_plain_model_is(
-    messages: list[tuple[str, list[Level], list[Level], list[Level], list[Level]]], depth: int
+    messages: list[tuple[str, list[Level], list[Level], list[Level], list[Level]]], depth: int, shown: int
 ) -> None:
-    """After any messages levels and state are those of sorted dictionaries, checksum included."""
-    book, model = Book("M", SCALE), Model(depth)
+    """After any messages levels and state are those of sorted dictionaries, checksum and page included."""
+    book, model = Book("M", SCALE, shown=shown), Model(depth)
     for kind, bids, asks, bid_steps, ask_steps in messages:
         model.take(kind, [bids, asks], [bid_steps, ask_steps])
         if kind == "snapshot":
             book.apply_snapshot(Snapshot("M", bids, asks, depth=depth))
         elif kind == "change":
             book.apply_change(Change("M", bids, asks))
+        elif kind == "void":
+            book.void(BookFault.WITNESS)
         else:
             book.apply_change(Change("M", bid_steps, ask_steps, relative=True))
         assert (book.state, book.top()) == (model.state, model.top())
         best = [*model.top()[1][:10], *model.top()[0][:10]]
         text = "".join(f"{price}{size}" for price, size in best)
         assert book.checksum() == zlib.crc32(text.encode())
+        flat = [[word for level in side[:shown] for word in level] for side in model.top()]
+        padded = [[*side, *[0] * (2 * shown - len(side))] for side in flat]
+        assert list(book.page[BOOK_HEAD_WORDS:]) == padded[0] + padded[1]
 
 
 def test_changes_before_the_first_snapshot_are_ignored() -> None:
@@ -267,31 +277,31 @@ def test_a_book_that_stays_crossed_is_asked_for_again() -> None:
 
 def two_books() -> BookKeeper:
     keeper = BookKeeper("coinbase")
-    keeper.apply(Snapshot("A", [(1, 1)], []), "first")
-    keeper.apply(Snapshot("B", [(1, 1)], []), "second")
+    keeper.apply(Snapshot("A", [(1, 1)], []), 0)
+    keeper.apply(Snapshot("B", [(1, 1)], []), 1)
     return keeper
 
 
 def test_a_gap_that_names_nobody_voids_its_own_connection() -> None:
     """Books of the venue's other connections go on."""
     keeper = two_books()
-    assert keeper.apply(Gap((), "jumped"), "second") == ["B"]
+    assert keeper.apply(Gap((), "jumped"), 1) == ["B"]
     assert (keeper.books["A"].state, keeper.books["B"].state) == (LIVE, GAP)
     assert (keeper.gaps, keeper.resync) == (1, {"B"})
-    assert keeper.apply(Gap((), "jumped"), "second") == []
+    assert keeper.apply(Gap((), "jumped"), 1) == []
 
 
 def test_a_gap_the_venue_announced_is_not_counted() -> None:
     """`gaps` is the number of times a sequence jumped."""
     keeper = two_books()
-    assert keeper.apply(Gap(("A", "C"), "tick size", counted=False), "first") == ["A"]
+    assert keeper.apply(Gap(("A", "C"), "tick size", counted=False), 0) == ["A"]
     assert (keeper.gaps, keeper.resync) == (0, {"A", "C"})
 
 
 def test_a_lost_connection_voids_its_books() -> None:
     """`disconnect` is a gap that counts as none."""
     keeper = two_books()
-    assert keeper.disconnect("first") == ["A"]
+    assert keeper.disconnect(0) == ["A"]
     assert (keeper.books["A"].state, keeper.gaps) == (GAP, 0)
 
 
@@ -300,17 +310,19 @@ def test_expected_markets_are_empty_and_asked_for_after_a_gap() -> None:
     keeper = BookKeeper("coinbase")
     keeper.expect(["A"], 7)
     assert keeper.books["A"].state == EMPTY
+    assert keeper.apply(Gap((), "jumped"), 7) == ["A"]
+    book = keeper.books["A"]
+    assert (book.state, book.fault, keeper.resync) == (EMPTY, BookFault.SEQUENCE, {"A"})
     assert keeper.apply(Gap((), "jumped"), 7) == []
-    assert (keeper.books["A"].state, keeper.resync) == (EMPTY, {"A"})
 
 
 def test_bad_frames_are_counted_once_and_void_only_what_was_lost() -> None:
     """A frame with two bad parts is one bad frame; without loss the book lives."""
     keeper = two_books()
     parts = [Bad("x", lost=True, markets=("A",)), Bad("y")]
-    assert keeper.apply_frame(parts, "first") == ["A"]
+    assert keeper.apply_frame(parts, 0) == ["A"]
     assert (keeper.bad_frames, keeper.books["B"].state) == (1, LIVE)
-    assert keeper.apply(Bad("z", lost=True), "second") == ["B"]
+    assert keeper.apply(Bad("z", lost=True), 1) == ["B"]
     assert keeper.bad_frames == 2
 
 
@@ -352,13 +364,58 @@ def test_tradability_of_market_and_venue() -> None:
     assert keeper.apply(Status("A", tradable=False, word="post_only")) == ["A"]
     assert (keeper.tradable("A"), keeper.tradable("B")) == (False, True)
     assert keeper.apply(Status("A", tradable=False, word="post_only")) == []
-    assert keeper.apply(Status("", tradable=False, word="maintenance")) == ["A", "B"]
-    assert not keeper.tradable("B")
-    assert keeper.apply(Status("", tradable=True, word="online")) == ["A", "B"]
+    assert keeper.apply(Status("", tradable=False, word="maintenance")) == ["B"]
+    assert not keeper.tradable("B") and not keeper.books["B"].tradable
+    assert keeper.apply(Status("A", tradable=True, word="online")) == []
+    assert keeper.apply(Status("A", tradable=False, word="post_only")) == []
+    assert keeper.apply(Status("", tradable=True, word="online")) == ["B"]
+    assert keeper.books["B"].tradable
     assert (keeper.tradable("A"), keeper.books["A"].tradable) == (False, False)
     keeper.apply(Status("C", tradable=False, word="delisted"))
     keeper.apply(Snapshot("C", [], []))
     assert not keeper.books["C"].tradable
+
+
+FAULTS: list[tuple[Event, BookFault]] = [
+    (Gap(("A",), "jumped"), BookFault.SEQUENCE),
+    (Gap(("A",), "tick size", counted=False), BookFault.VENUE),
+    (Bad("x", lost=True, markets=("A",)), BookFault.BAD_FRAME),
+    (Change("A", [], [], checksum=1), BookFault.CHECKSUM),
+    (Change("A", [(1, -2)], [], relative=True), BookFault.IMPOSSIBLE),
+    (Listed(Market("coinbase", "A", SCALE)), BookFault.VENUE),
+]
+
+
+@pytest.mark.parametrize(("event", "fault"), FAULTS)
+def test_a_void_book_says_why_and_is_counted(event: Event, fault: BookFault) -> None:
+    """Each way to lose a book has its fault and its count; the others' books and counts stay."""
+    keeper = two_books()
+    assert keeper.apply(event, 0) == ["A"]
+    assert (keeper.books["A"].state, keeper.books["A"].fault) == (GAP, fault)
+    assert {fault: 1} == {fault: count for fault, count in keeper.voided.items() if count}
+    assert (keeper.resync, keeper.books["B"].state) == ({"A"}, LIVE)
+    keeper.apply(Snapshot("A", [(1, 1)], []), 0)
+    assert (keeper.books["A"].state, keeper.resync) == (LIVE, set())
+
+
+def test_the_worker_voids_books_for_its_own_reasons() -> None:
+    """Silence, a witness, a machine that slept: touched once a reason, counted once a loss."""
+    keeper = two_books()
+    assert keeper.void(["A", "C"], BookFault.WITNESS) == ["A"]
+    assert keeper.void(["A"], BookFault.WITNESS) == []
+    assert keeper.void(["A", "B"], BookFault.SUSPENDED) == ["A", "B"]
+    assert keeper.books["A"].fault == BookFault.SUSPENDED
+    assert (keeper.voided[BookFault.WITNESS], keeper.voided[BookFault.SUSPENDED]) == (1, 1)
+    assert keeper.resync == {"A", "B", "C"}
+    assert keeper.void([], BookFault.SILENT) == []
+
+
+def test_the_first_scale_of_an_empty_book_is_no_loss() -> None:
+    """Kraken tells the scale after the subscription: nothing was there that could have become wrong."""
+    keeper = BookKeeper("kraken")
+    keeper.expect(["M"])
+    assert keeper.apply(Listed(Market("kraken", "M", SCALE))) == []
+    assert (keeper.books["M"].scale, keeper.books["M"].fault, keeper.resync) == (SCALE, BookFault.NONE, set())
 
 
 def test_forgetting_a_market() -> None:
@@ -382,12 +439,16 @@ def test_forgetting_a_market() -> None:
 def test_recordings_give_sound_books_after_every_frame(tapes: Path, name: str) -> None:
     """No recording has a gap, a bad frame or checksum, or a book that is ever crossed."""
     venue = name.partition("_")[0]
-    codec, keeper = CODECS[venue]({}), BookKeeper(venue)
+    codec, keeper = CODECS[venue]({}), BookKeeper(venue, shown=2)
     for line in read(tapes / name):
         assert isinstance(line, TapeLine)
-        for market in keeper.apply_frame(codec.decode(line.data.encode()), line.conn):
-            assert keeper.books[market].state == LIVE, (line.number, market)
+        for market in keeper.apply_frame(codec.decode(line.data.encode())):
+            book = keeper.books[market]
+            assert book.state == LIVE, (line.number, market)
+            flat = [word for side in book.top(2) for level in [*side, (0, 0), (0, 0)][:2] for word in level]
+            assert list(book.page[BOOK_HEAD_WORDS:]) == flat
     assert keeper.books
+    assert (keeper.settle(), keeper.best_mismatches) == ([], 0)
     assert (keeper.gaps, keeper.bad_frames, keeper.checksums_bad, keeper.desyncs) == (0, 0, 0, 0)
     assert all(book.state == LIVE for book in keeper.books.values())
 

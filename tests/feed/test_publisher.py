@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import pytest
 
 from pipeline.clock import SystemClock
 from pipeline.config import FeeConfig
+from pipeline.feed.book import Book
 from pipeline.feed.publisher import Publisher, market_row, merge
 from pipeline.model import (
+    BookFault,
     BookFlag,
     BookState,
     FeeKind,
@@ -20,6 +23,7 @@ from pipeline.model import (
     MarketStatus,
     Scale,
 )
+from pipeline.venues.codec import Change, Snapshot
 from shm import segment as segments
 from shm.books import BookReader, BookWriter, feed_sections
 from shm.records import MarketRow
@@ -67,9 +71,13 @@ def publisher(memory: Memory) -> Publisher:
     return Publisher("kalshi", memory.writer, BookFlag.SIM, None)
 
 
-def publish(publisher: Publisher, name: str, socket_ns: int, *, tradable: bool = True) -> None:
-    levels = [(530_000, 100), (520_000, 50), (510_000, 25)]
-    publisher.publish(name, BookState.LIVE, 9, levels, [(550_000, 70)], socket_ns, 1234, tradable=tradable)
+def book_of(name: str, socket_ns: int = 0) -> Book:
+    """A LIVE book of three bids and one ask."""
+    book = Book(name, Scale(6, 2), lock_allowed=True, shown=DEPTH)
+    bids = [(530_000, 100), (520_000, 50), (510_000, 25)]
+    book.apply_snapshot(Snapshot(name, bids, [(550_000, 70)], 9, batch="0"))
+    book.socket_ns = socket_ns
+    return book
 
 
 def test_wanted_markets_get_rows_and_unwanted_give_them_back(memory: Memory, publisher: Publisher) -> None:
@@ -106,7 +114,7 @@ def test_a_row_given_to_another_market_shows_nothing_of_the_first(
     """The next market of a row has a new incarnation, no levels, no age and no metadata of the last one."""
     publisher.want(["A"], 1)
     publisher.describe(Market("kalshi", "A", title="first", fee=FEE, close_ns=7), 1)
-    publish(publisher, "A", 777)
+    publisher.publish(book_of("A", 777), 1234, 0, tradable=True)
     row, first = memory.row_of("A"), memory.described()["A"].incarnation
     publisher.want([], 2)
     assert memory.described() == {}
@@ -121,51 +129,90 @@ def test_a_row_given_to_another_market_shows_nothing_of_the_first(
 
 
 def test_a_market_that_comes_back_starts_anew(memory: Memory, publisher: Publisher) -> None:
-    """Released and wanted again, a market has neither the age nor the metadata it had before."""
+    """Released and wanted again, a market has neither the book nor the metadata it had before."""
     publisher.want(["A"], 1)
     publisher.describe(Market("kalshi", "A", title="before"), 1)
-    publish(publisher, "A", 777)
+    publisher.publish(book_of("A", 777), 1234, 0, tradable=True)
     publisher.want([], 2)
     publisher.want(["A"], 3)
-    publish(publisher, "A", 0)
     book = memory.reader.get(memory.row_of("A"))
     assert book is not None
-    assert book.socket_ns == 0
-    assert memory.described()["A"].title == ""
+    assert (book.state, book.socket_ns, book.publish_ns) == (BookState.EMPTY, 0, 3)
+    assert (memory.described()["A"].title, memory.described()["A"].updated_ns) == ("", 0)
 
 
 def test_a_book_is_published_cut_to_its_depth(memory: Memory, publisher: Publisher) -> None:
-    """Readers get state, stamps and the best levels that there is room for."""
+    """Readers get state, fault, stamps and the best levels that there is room for."""
     publisher.want(["A"], 1)
-    publish(publisher, "A", 777)
-    book = memory.reader.get(memory.row_of("A"))
-    assert book is not None
-    assert book.bids == ((530_000, 100), (520_000, 50))
-    assert book.asks == ((550_000, 70),)
-    assert (book.state, book.venue_ns, book.socket_ns, book.publish_ns) == (BookState.LIVE, 9, 777, 1234)
-    assert book.flags == BookFlag.SIM
+    book = book_of("A", 777)
+    book.witness_ns, book.connection, book.fault = 55, 3, BookFault.SEQUENCE
+    publisher.publish(book, 1234, 0, tradable=True)
+    row = memory.reader.get(memory.row_of("A"))
+    assert row is not None
+    assert row.bids == ((530_000, 100), (520_000, 50))
+    assert row.asks == ((550_000, 70),)
+    assert (row.state, row.venue_ns, row.socket_ns, row.publish_ns) == (BookState.LIVE, 9, 777, 1234)
+    assert (row.witness_ns, row.connection, row.reason) == (55, 3, BookFault.SEQUENCE)
+    assert row.flags == BookFlag.SIM
 
 
-def test_without_a_message_the_age_goes_on(memory: Memory, publisher: Publisher) -> None:
-    """A publication that no message caused keeps the time of the last message."""
+def test_every_change_is_in_the_next_publication(memory: Memory, publisher: Publisher) -> None:
+    """The row that a book keeps ready follows its changes, and its loss, without being built again."""
     publisher.want(["A"], 1)
-    publish(publisher, "A", 777)
-    publish(publisher, "A", 0, tradable=False)
-    book = memory.reader.get(memory.row_of("A"))
-    assert book is not None
-    assert book.socket_ns == 777
-    assert book.flags & BookFlag.NOT_TRADABLE
+    book, at = book_of("A", 777), memory.row_of("A")
+    book.apply_change(Change("A", [(530_000, 0), (525_000, 9)], [(540_000, 8)]))
+    publisher.publish(book, 2, 0, tradable=True)
+    row = memory.reader.get(at)
+    assert row is not None
+    assert (row.bids, row.asks) == (((525_000, 9), (520_000, 50)), ((540_000, 8), (550_000, 70)))
+    book.void(BookFault.DISCONNECTED)
+    publisher.publish(book, 3, 0, tradable=True)
+    row = memory.reader.get(at)
+    assert row is not None
+    assert (row.state, row.reason, row.bids, row.asks) == (BookState.GAP, BookFault.DISCONNECTED, (), ())
+    assert row.socket_ns == 777
+
+
+def test_a_book_without_a_row_is_passed_over(memory: Memory, publisher: Publisher) -> None:
+    """What still arrives for a market that was released is no error."""
+    publisher.want(["A"], 1)
+    publisher.publish(book_of("B", 777), 1234, 0, tradable=True)
+    assert set(memory.described()) == {"A"}
+    assert memory.reader.number(memory.row_of("A")) == 1
+
+
+def test_whoever_says_no_makes_a_book_untradable(memory: Memory, publisher: Publisher) -> None:
+    """The caller, the venue, or a batch that does not yet agree: any of them sets the flag."""
+    publisher.want(["A"], 1)
+    at = memory.row_of("A")
+
+    def flags(book: Book, *, tradable: bool = True) -> int:
+        publisher.publish(book, 2, 0, tradable=tradable)
+        row = memory.reader.get(at)
+        assert row is not None
+        return row.flags
+
+    closed = BookFlag.SIM | BookFlag.NOT_TRADABLE
+    book = book_of("A")
+    assert (flags(book), flags(book, tradable=False)) == (BookFlag.SIM, closed)
+    book.tradable = False
+    assert flags(book) == closed
+    book.tradable = True
+    book.apply_change(Change("A", [(540_000, 1)], [], batch="1", best_bid=545_000))
+    assert (flags(book), book.state) == (closed, BookState.LIVE)
+    book.apply_change(Change("A", [(545_000, 1)], [], batch="1", best_bid=545_000))
+    assert flags(book) == BookFlag.SIM
 
 
 def test_metadata_adds_up(memory: Memory, publisher: Publisher) -> None:
     """What REST and the socket say are put together; what a source leaves out stays."""
     publisher.want(["A"], 1)
     publisher.describe(Market("kalshi", "A", title="Up?", fee=FEE, close_ns=99, status=MarketStatus.OPEN), 2)
-    publisher.describe(Market("kalshi", "A", scale=Scale(4, 2), grid_ticks=100), 3)
+    publisher.describe(Market("kalshi", "A", scale=Scale(4, 2), grid_ticks=100), 0)
     row = memory.described()["A"]
     assert (row.title, row.close_wall_ns, row.fee_rate_ppm) == ("Up?", 99, 70_000)
     assert row.status == MarketStatus.OPEN
-    assert (row.price_decimals, row.size_decimals, row.grid_ticks, row.updated_ns) == (4, 2, 100, 3)
+    assert (row.price_decimals, row.size_decimals, row.grid_ticks, row.updated_ns) == (4, 2, 100, 2)
     assert publisher.scales() == {"A": Scale(4, 2)}
     publisher.describe(Market("kalshi", "A", status=MarketStatus.SETTLED, result=MarketResult.NO), 4)
     row = memory.described()["A"]
@@ -182,9 +229,9 @@ def test_configured_fees_win_and_can_be_taken_back(memory: Memory, publisher: Pu
     """[fees] overrides what the venue publishes, at once, and without it the venue's own returns."""
     publisher.want(["A"], 1)
     publisher.describe(Market("kalshi", "A", fee=FEE), 1)
-    publisher.set_fees(FeeConfig(taker_coefficient="0.035"), 2)
+    publisher.set_fees(FeeConfig(taker_coefficient="0.035"))
     assert memory.described()["A"].fee_rate_ppm == 35_000
-    publisher.set_fees(None, 3)
+    publisher.set_fees(None)
     assert memory.described()["A"].fee_rate_ppm == 70_000
 
 
@@ -208,15 +255,19 @@ def test_a_scale_that_nobody_stated_is_unknown(memory: Memory) -> None:
     assert publisher.scales() == {}
 
 
-def test_closing_names_what_waits_for_its_result(publisher: Publisher) -> None:
-    """Markets past their close without a result; not those that are open, settled or never close."""
-    publisher.want(["A", "B", "C"], 1)
-    publisher.describe(Market("kalshi", "A", close_ns=100), 1)
-    publisher.describe(Market("kalshi", "B", close_ns=100, status=MarketStatus.SETTLED), 1)
-    assert publisher.closing(99) == []
-    assert publisher.closing(100) == ["A"]
-    publisher.describe(Market("kalshi", "A", status=MarketStatus.SETTLED), 2)
-    assert publisher.closing(10**18) == []
+def test_rules_are_shown_by_their_beginning_and_their_hash(memory: Memory, publisher: Publisher) -> None:
+    """The hash is of all of the text, so that a change beyond the part shown is seen; no text, no hash."""
+    publisher.want(["A"], 1)
+    assert memory.described()["A"].rules_hash == ""
+    hashes = set()
+    for end in "ab":
+        text = "Ü" * 400 + end
+        publisher.describe(Market("kalshi", "A", rules=text), 1)
+        row = memory.described()["A"]
+        assert text.startswith(row.rules) and len(row.rules.encode()) == 512
+        assert row.rules_hash == hashlib.sha256(text.encode()).hexdigest()
+        hashes.add(row.rules_hash)
+    assert len(hashes) == 2
 
 
 def test_merging_nothing_changes_nothing() -> None:

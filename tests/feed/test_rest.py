@@ -9,76 +9,20 @@ from __future__ import annotations
 import gzip
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from random import Random
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from pipeline.clock import Clock, ManualClock, SystemClock
-from pipeline.feed import rest
-from pipeline.feed.rest import Failure, MarketDirectory, retry_after
+from pipeline.feed import http, rest
+from pipeline.feed.rest import Failure, MarketDirectory
 from pipeline.model import UNKNOWN_FEE, FeeKind, Market
+from tests.support.rest_venue import PATIENCE_SECONDS, Answer, Longest, Venue, product, until
 
 DATA = Path(__file__).resolve().parents[1] / "venues" / "data"
-PATIENCE_SECONDS = 30.0
-
-# What a test's venue says to a path: a status, a body, and headers.
-Answer = tuple[int, bytes, dict[str, str]]
-
-
-def product(name: str) -> Answer:
-    return 200, json.dumps({"product_id": name, "status": "online"}).encode(), {}
-
-
-class Venue:
-    """A venue's REST on loopback. `answer` may block, and may be replaced while it runs."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.clock = clock
-        self.asked: list[tuple[str, int]] = []
-        self.headers: list[dict[str, str]] = []
-        self.answer: Callable[[str], Answer | None] = lambda path: product(path.rpartition("/")[2])
-        venue = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                venue.headers.append(dict(self.headers))
-                venue.asked.append((self.path, venue.clock.monotonic_ns()))
-                answer = venue.answer(self.path)
-                self.close_connection = True
-                if answer is None:
-                    return
-                status, body, headers = answer
-                try:
-                    self.send_response(status)
-                    for name, value in ({"Content-Length": str(len(body))} | headers).items():
-                        self.send_header(name, value)
-                    self.end_headers()
-                    self.wfile.write(body)
-                except ConnectionError:
-                    # A client that has read enough goes away: some tests want just that.
-                    return
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing on stderr."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
-
-    def paths(self) -> list[str]:
-        return [path.rpartition("/")[2] for path, _ in self.asked]
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
 
 @pytest.fixture
@@ -89,7 +33,7 @@ def clock() -> ManualClock:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """For tests that move the clock while a request is on its way: its body may take for ever."""
-    monkeypatch.setattr(rest, "BODY_SECONDS", 1e9)
+    monkeypatch.setattr(http, "BODY_SECONDS", 1e9)
 
 
 @pytest.fixture
@@ -118,17 +62,9 @@ def ask(venue: Venue, clock: ManualClock) -> Iterator[Callable[..., MarketDirect
         directory._thread.join(PATIENCE_SECONDS)
 
 
-def until(done: Callable[[], object]) -> None:
-    """Wait for what must come; a machine that is slow only waits longer."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not done():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.002)
-
-
 def pass_time(clock: ManualClock) -> bool:
     """So long that whatever is put off is due."""
-    clock.advance(round(rest.MAX_RETRY_SECONDS * 1e9))
+    clock.advance(round(http.MAX_RETRY_SECONDS * 1e9))
     return True
 
 
@@ -154,19 +90,6 @@ class Found:
         return self
 
 
-class Longest(Random):
-    """Waits as long as it may, and notes how long that is."""
-
-    def __init__(self) -> None:
-        super().__init__(0)
-        self.bounds: list[float] = []
-
-    def uniform(self, a: float, b: float) -> float:
-        assert a == 0
-        self.bounds.append(b)
-        return b
-
-
 # -- finding
 
 
@@ -176,6 +99,7 @@ def from_files(path: str) -> Answer:
     names = {
         "/markets": "kalshi/rest_markets" if "tickers" in parts.query else "polymarket/rest_markets",
         "/series/KXRAIN": "kalshi/rest_series",
+        "/events/KXRAIN-26NOV30": "kalshi/rest_event",
         "/0/public/AssetPairs": "kraken/rest_asset_pairs",
         "/market/products/BTC-USD": "coinbase/rest_product",
     }
@@ -231,7 +155,7 @@ def test_polling_never_waits_for_a_slow_venue(
     venue: Venue, ask: Callable[..., MarketDirectory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The server is released only after `poll` has come back; the request itself is given up in time."""
-    monkeypatch.setattr(rest, "TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr(http, "TIMEOUT_SECONDS", 0.1)
     entered, go_on = threading.Event(), threading.Event()
 
     def answer(_: str) -> Answer | None:
@@ -273,10 +197,10 @@ def test_a_missing_market_holds_nobody_up_and_is_asked_again(
     pass_time(clock)
     found.wait("B")
     assert venue.paths() == ["B", "A", "C", "B"]
-    assert random.bounds == [rest.RETRY_SECONDS]
+    assert random.bounds == [http.RETRY_SECONDS]
     directory.request(["D"])
     until(lambda: len(random.bounds) > 1)
-    assert random.bounds == [rest.RETRY_SECONDS] * 2
+    assert random.bounds == [http.RETRY_SECONDS] * 2
 
 
 def test_a_market_that_is_never_listed_is_asked_for_ever_more_seldom(
@@ -329,9 +253,10 @@ def test_a_fee_that_is_refused_stays_unknown(venue: Venue, ask: Callable[..., Ma
     venue.answer = lambda path: from_files(path) if "tickers" in path else (404, b"{}", {})
     directory = ask("kalshi")
     directory.request(["KXRAIN-26NOV30-T2"])
-    found = Found(directory).wait("KXRAIN-26NOV30-T2", failures=1)
-    assert found.markets["KXRAIN-26NOV30-T2"].fee == UNKNOWN_FEE
-    assert found.failures == ["/series/KXRAIN was answered with 404"]
+    found = Found(directory).wait("KXRAIN-26NOV30-T2", failures=2)
+    assert found.markets["KXRAIN-26NOV30-T2"].fee.kind == UNKNOWN_FEE.kind
+    assert found.failures[0] == "/series/KXRAIN was answered with 404"
+    assert found.failures[1].startswith("/events/KXRAIN-26NOV30")
 
 
 def test_what_was_found_before_the_venue_failed_is_told(
@@ -442,7 +367,7 @@ def test_a_body_without_an_end_in_sight_is_given_up(
     venue: Venue, ask: Callable[..., MarketDirectory], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever its length is said to be, no more than the bound is read."""
-    monkeypatch.setattr(rest, "MAX_BODY_BYTES", 100_000)
+    monkeypatch.setattr(http, "MAX_BODY_BYTES", 100_000)
     answers: list[Answer] = [
         (200, b" " * 300_000, {}),
         (200, b" " * 300_000, {"Content-Length": "1000000000"}),
@@ -475,7 +400,7 @@ def test_a_body_that_drips_is_given_up(
 
     def answer(path: str) -> Answer:
         if next(names, ""):
-            clock.advance(round((rest.BODY_SECONDS + 1) * 1e9))
+            clock.advance(round((http.BODY_SECONDS + 1) * 1e9))
         return product(path.rpartition("/")[2])
 
     venue.answer = answer
@@ -602,20 +527,15 @@ def test_without_an_address_nothing_is_asked(clock: ManualClock) -> None:
     assert directory.poll() == []
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("", 0.0),
-        ("0", 0.0),
-        ("7", 7.0),
-        ("301", 300.0),
-        ("9" * 400, 300.0),
-        ("Fri, 31 Dec 2027 23:59:59 GMT", 300.0),
-        ("-5", 300.0),
-        ("1.5", 300.0),
-        ("١", 300.0),
-    ],
-)
-def test_a_retry_after_is_seconds_within_a_bound(text: str, seconds: float) -> None:
-    """What is no count of seconds, such as a date, is the longest wait."""
-    assert retry_after(text) == seconds
+def test_what_nobody_polls_is_dropped_and_counted(
+    venue: Venue, ask: Callable[..., MarketDirectory], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The queue of results has a bound; what it cannot take is asked for again by whoever polls."""
+    monkeypatch.setattr(rest, "MAX_WAITING", 2)
+    directory = ask()
+    directory.request(["A", "B"])
+    until(directory._found.full)
+    assert directory.dropped == 0
+    directory.request(["A", "B"])
+    until(lambda: directory.dropped == 2)
+    Found(directory).wait("A", "B")

@@ -7,8 +7,20 @@ from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from pipeline.feed.session import HEALTHY_NS, RESYNC_NS, Habits, Repairs, Session
+from pipeline.feed.session import (
+    AUTH_WINDOW_NS,
+    HEALTHY_NS,
+    MAX_RETRY_AFTER_NS,
+    RESYNC_NS,
+    SPACING_NS,
+    Access,
+    Habits,
+    Repairs,
+    Session,
+)
+from pipeline.model import ConnectionState
 
 SECOND = 1_000_000_000
 HABITS = Habits(1.0, 30.0, 1.0, 5.0, 0)
@@ -20,7 +32,9 @@ def test_a_wait_is_within_its_bound(
     delay: float, longest: float, losses: int, seed: int, now_ns: int
 ) -> None:
     """After n losses in a row the wait is between 0 and delay * 2^n, never beyond the longest."""
-    session = Session(replace(HABITS, reconnect_delay=delay, max_reconnect_delay=longest), Random(seed))
+    session = Session(
+        replace(HABITS, reconnect_delay=delay, max_reconnect_delay=longest), Access(), Random(seed)
+    )
     for number in range(losses):
         assert session.lost(now_ns)
         bound = min(delay * 2**number, longest)
@@ -32,7 +46,7 @@ def test_waits_are_spread_over_the_whole_bound() -> None:
     """Full jitter: many clients cut off at once come back at times spread over all of the wait."""
     waits = []
     for seed in range(1000):
-        session = Session(HABITS, Random(seed))
+        session = Session(HABITS, Access(), Random(seed))
         session.lost(0)
         waits.append(session.retry_at_ns / SECOND)
     assert min(waits) < 0.05
@@ -42,7 +56,7 @@ def test_waits_are_spread_over_the_whole_bound() -> None:
 
 def test_a_healthy_connection_ends_a_streak() -> None:
     """Losses are forgotten after a connection that lived long, not after one that just opened."""
-    session = Session(HABITS, Random(1))
+    session = Session(HABITS, Access(), Random(1))
     for _ in range(4):
         session.lost(SECOND)
     session.opened(SECOND)
@@ -55,18 +69,137 @@ def test_a_healthy_connection_ends_a_streak() -> None:
     assert session.failures == 2
 
 
+def test_a_venue_that_is_busy_is_left_alone_as_long_as_it_asks() -> None:
+    """No connection of the venue is tried before Retry-After, nor after more than five minutes of it."""
+    access = Access()
+    first, second = (Session(HABITS, access, Random(seed)) for seed in (1, 2))
+    first.dialled(0)
+    first.lost(SECOND, 429, 100 * SECOND)
+    for session in (first, second):
+        assert not session.dial_due(101 * SECOND - 1)
+        assert session.dial_due(101 * SECOND)
+    second.dialled(101 * SECOND)
+    second.lost(101 * SECOND, 503, 10**9 * SECOND)
+    assert not first.dial_due(101 * SECOND + MAX_RETRY_AFTER_NS - 1)
+    assert first.dial_due(101 * SECOND + MAX_RETRY_AFTER_NS)
+
+
+def test_a_busy_venue_without_a_word_about_when_gets_the_shortest_delay() -> None:
+    """A 429 without Retry-After is never answered by a try in the same moment."""
+    for seed in range(200):
+        session = Session(HABITS, Access(), Random(seed))
+        session.lost(0, 429)
+        assert session.retry_at_ns >= SECOND
+
+
+def test_who_is_not_known_is_tried_three_times_by_all_connections_together() -> None:
+    """After three 401 or 403 within five minutes nothing is tried any more until somebody helps."""
+    access = Access()
+    sessions = [Session(HABITS, access, Random(seed)) for seed in range(10)]
+    now, tries = 0, 0
+    while now < 2 * AUTH_WINDOW_NS:
+        for session in sessions:
+            if session.dial_due(now):
+                session.dialled(now)
+                tries += 1
+                session.lost(now, 401 if tries % 2 else 403)
+        now += SECOND // 2
+    assert tries == 3
+    assert all(session.state is ConnectionState.AUTH_FAILED for session in sessions)
+    access.reset()
+    assert sessions[0].dial_due(now)
+
+
+def test_refusals_that_are_far_apart_are_no_reason_to_give_up() -> None:
+    """Three refusals over more than five minutes leave the venue to be tried again."""
+    access = Access()
+    session = Session(HABITS, access, Random(1))
+    for number in range(6):
+        session.lost(number * (AUTH_WINDOW_NS // 2 + 1), 401)
+    assert not access.auth_failed
+    access.opened()
+    assert session.dial_due(100 * AUTH_WINDOW_NS)
+
+
+def test_connections_are_opened_one_after_another() -> None:
+    """Eight a second while the venue answers, one a second while it does not."""
+    access = Access()
+    one, two = (Session(HABITS, access, Random(seed)) for seed in (1, 2))
+    one.dialled(0)
+    assert not two.dial_due(SPACING_NS - 1)
+    assert two.dial_due(SPACING_NS)
+    two.dialled(SPACING_NS)
+    two.lost(SPACING_NS)
+    one.lost(SPACING_NS)
+    now = max(one.retry_at_ns, two.retry_at_ns, 2 * SPACING_NS)
+    one.dialled(now)
+    assert not two.dial_due(now + SECOND - 1)
+    one.opened(now)
+    assert one.state is ConnectionState.SUBSCRIBING
+    one.confirmed()
+    assert one.state is ConnectionState.UP
+
+
+class SessionMachine(RuleBasedStateMachine):
+    """Any order of what can happen to a connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0
+        self.access = Access()
+        self.session = Session(HABITS, self.access, Random(3))
+        self.not_before = 0
+
+    @rule(step=st.integers(0, 400 * SECOND))
+    def wait(self, step: int) -> None:
+        self.now += step
+
+    @precondition(lambda self: self.session.dial_due(self.now))
+    @rule()
+    def dial(self) -> None:
+        assert self.now >= self.not_before
+        self.session.dialled(self.now)
+
+    @precondition(lambda self: self.session.state is ConnectionState.CONNECTING)
+    @rule()
+    def open(self) -> None:
+        self.session.opened(self.now)
+
+    @rule()
+    def confirm(self) -> None:
+        was = self.session.state
+        self.session.confirmed()
+        assert (self.session.state is was) != (was is ConnectionState.SUBSCRIBING)
+
+    @precondition(lambda self: self.session.state.name in {"CONNECTING", "SUBSCRIBING", "UP"})
+    @rule(status=st.sampled_from([0, 401, 403, 429, 503, 500]), after=st.integers(0, 10**12))
+    def lose(self, status: int, after: int) -> None:
+        opening = self.session.state is ConnectionState.CONNECTING
+        assert self.session.lost(self.now, status, after)
+        if opening:
+            self.not_before = max(self.not_before, self.now + min(after, MAX_RETRY_AFTER_NS))
+
+    @invariant()
+    def a_connection_that_is_open_or_refused_for_good_is_not_dialled(self) -> None:
+        if self.session.state.name in {"CONNECTING", "SUBSCRIBING", "UP", "AUTH_FAILED"}:
+            assert not self.session.dial_due(self.now)
+
+
+test_any_order_of_events_keeps_the_promises = SessionMachine.TestCase
+
+
 @given(st.integers(1, 20))
 def test_giving_up_is_for_those_who_ask_for_it(retries: int) -> None:
     """With max_retries the loss after the last retry says stop; with 0 no loss ever does."""
-    bounded = Session(replace(HABITS, max_retries=retries), Random(1))
+    bounded = Session(replace(HABITS, max_retries=retries), Access(), Random(1))
     assert [bounded.lost(0) for _ in range(retries + 2)] == [True] * retries + [False, False]
-    endless = Session(HABITS, Random(1))
+    endless = Session(HABITS, Access(), Random(1))
     assert all(endless.lost(0) for _ in range(200))
 
 
 def test_changed_habits_count_from_the_next_decision() -> None:
     """New settings bound the next wait and the next interval."""
-    session = Session(HABITS, Random(1))
+    session = Session(HABITS, Access(), Random(1))
     session.opened(0)
     session.adopt(Habits(0.0, 0.0, 10.0, 50.0, 0))
     session.lost(7)
@@ -78,7 +211,7 @@ def test_changed_habits_count_from_the_next_decision() -> None:
 
 def test_pings_keep_their_interval() -> None:
     """The first ping is due an interval after opening, then at most one an interval, however late we look."""
-    session = Session(HABITS, Random(1))
+    session = Session(HABITS, Access(), Random(1))
     session.opened(100 * SECOND)
     assert not session.ping_due(101 * SECOND - 1)
     assert session.ping_due(101 * SECOND)
@@ -89,7 +222,7 @@ def test_pings_keep_their_interval() -> None:
 
 def test_silence_is_longer_than_the_timeout() -> None:
     """A proof of life is believed for exactly the timeout."""
-    session = Session(HABITS, Random(1))
+    session = Session(HABITS, Access(), Random(1))
     assert not session.silent(10 * SECOND, 15 * SECOND)
     assert session.silent(10 * SECOND, 15 * SECOND + 1)
     assert not session.silent(10 * SECOND, 9 * SECOND)

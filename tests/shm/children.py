@@ -21,7 +21,7 @@ from typing import Any
 
 from shm import layout as lo
 from shm import segment as segments
-from shm.books import BookWriter, feed_sections
+from shm.books import BOOK_HEAD_WORDS, BookWriter, feed_sections, new_page
 from shm.records import MARKET
 from shm.slots import SlotWriter
 
@@ -81,14 +81,16 @@ def write_plain(directory: Path) -> None:
 def write_books(directory: Path) -> None:
     """Publish a book of 25 levels a side, every number in it the row's, as fast as it goes."""
     writer = BookWriter(own(directory, BOOK_SECTIONS))
-    writer.claim(MARKET.empty()._replace(market="M"))
+    row = writer.claim(MARKET.empty()._replace(market="M"))
+    assert row is not None
+    page = new_page(25)
     say("ready")
-    number = 0
+    n = 0
     while parent_lives():
         for _ in range(LOOKS):
-            number += 1
-            ladder = ((number, number),) * 25
-            writer.publish("M", 0, number, number, 0, number, number, number, ladder, ladder)
+            n += 1
+            page[BOOK_HEAD_WORDS:] = array("q", [n]) * 100
+            writer.publish(row, page, 25, 25, n, n, n, n, n, n, n, n, n)
 
 
 def hold(directory: Path) -> None:

@@ -1,13 +1,14 @@
-"""A feed's books in memory: claimed, published, cut, released, and emptied by a restart."""
+"""A feed's books in memory: claimed, published, released, remembered, and emptied by a restart."""
 
+from array import array
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from shm import books as memory
-from shm.books import BookReader, BookWriter, feed_sections
+from shm.books import BOOK_HEAD_WORDS, BookReader, BookWriter, feed_sections, new_page
+from shm.history import HISTORY, HistoryReader
 from shm.records import MARKET, MarketRow
 from shm.segment import Segment, attach
 
@@ -18,8 +19,18 @@ def market(name: str, **changes: Any) -> MarketRow:
     return MARKET.empty()._replace(market=name, price_decimals=2, size_decimals=0, **changes)
 
 
-def publish(writer: BookWriter, name: str, bids: Any, asks: Any, state: int = LIVE, at: int = 100) -> int:
-    return writer.publish(name, 0, state, 0, 1, at - 20, at - 10, at, bids, asks)
+def page_of(bids: Any, asks: Any) -> array:
+    """A row of four levels a side with these in place."""
+    page = new_page(4)
+    for first, levels in ((BOOK_HEAD_WORDS, bids), (BOOK_HEAD_WORDS + 8, asks)):
+        flat = [word for level in levels for word in level]
+        page[first : first + len(flat)] = array("q", flat)
+    return page
+
+
+def publish(writer: BookWriter, row: Any, bids: Any, asks: Any, state: int = LIVE, at: int = 100) -> int:
+    page = page_of(bids, asks)
+    return writer.publish(row, page, len(bids), len(asks), 0, state, 0, 1, at - 20, at - 10, at, at - 5, at)
 
 
 @pytest.fixture
@@ -46,7 +57,8 @@ def test_a_book_comes_back(writer: BookWriter, reader: BookReader) -> None:
     row = writer.claim(market("A"))
     assert row is not None and reader.get(row) is None
     assert (len(reader), reader.depth) == (3, 4)
-    number = writer.publish("A", 1, LIVE, 3, 9, 10, 20, 30, [(5, 50), (4, 40)], [(6, 60)])
+    page = page_of([(5, 50), (4, 40)], [(6, 60)])
+    number = writer.publish(row, page, 2, 1, 1, LIVE, 3, 9, 10, 20, 30, 25, 35)
     book = reader.get(row)
     assert book is not None
     assert (book.number, book.epoch, book.connection, book.state, book.reason, book.flags) == (
@@ -57,37 +69,35 @@ def test_a_book_comes_back(writer: BookWriter, reader: BookReader) -> None:
         3,
         9,
     )
-    assert (book.venue_ns, book.socket_ns, book.publish_ns) == (10, 20, 30)
+    assert (book.venue_ns, book.socket_ns, book.publish_ns, book.witness_ns) == (10, 20, 30, 25)
     assert (book.bids, book.asks) == (((5, 50), (4, 40)), ((6, 60),))
     assert reader.number(row) == number == 1
-    assert publish(writer, "A", [], []) == 2
+    assert publish(writer, row, [], []) == 2
     shorter = reader.get(row)
     assert shorter is not None and (shorter.bids, shorter.asks) == ((), ())
 
 
-def test_books_are_cut_to_depth(writer: BookWriter, reader: BookReader) -> None:
-    """The best levels are published, up to the depth of the segment, on each side apart."""
+def test_a_full_row_comes_back(writer: BookWriter, reader: BookReader) -> None:
+    """As many levels as the segment has room for, on each side apart."""
     row = writer.claim(market("A"))
     assert row is not None
-    publish(writer, "A", [(100 - i, i + 1) for i in range(9)], [(101 + i, i + 1) for i in range(4)])
+    publish(writer, row, [(100 - i, i + 1) for i in range(4)], [(101 + i, i + 1) for i in range(4)])
     book = reader.get(row)
     assert book is not None
     assert book.bids == ((100, 1), (99, 2), (98, 3), (97, 4))
     assert book.asks == ((101, 1), (102, 2), (103, 3), (104, 4))
 
 
-def test_a_number_beyond_its_cell_publishes_nothing(writer: BookWriter, reader: BookReader) -> None:
-    """A level beyond int64 raises, and the book before stays as it was."""
+def test_a_row_of_another_depth_publishes_nothing(writer: BookWriter, reader: BookReader) -> None:
+    """A book laid out for another segment is a broken invariant, and the book before stays as it was."""
     row = writer.claim(market("A"))
     assert row is not None
-    publish(writer, "A", [(1, 1)], [(2, 2)])
-    with pytest.raises(OverflowError):
-        publish(writer, "A", [(1, 2**63)], [])
+    publish(writer, row, [(1, 1)], [(2, 2)])
+    for depth in (3, 5):
+        with pytest.raises(AssertionError):
+            writer.publish(row, new_page(depth), 0, 0, *[0] * 9)
     book = reader.get(row)
     assert book is not None and (book.number, book.bids, book.asks) == (1, ((1, 1),), ((2, 2),))
-    publish(writer, "A", [(3, 3)], [(4, 4)])
-    book = reader.get(row)
-    assert book is not None and (book.bids, book.asks) == (((3, 3),), ((4, 4),))
 
 
 def test_claims(writer: BookWriter, reader: BookReader) -> None:
@@ -104,7 +114,7 @@ def test_release_and_incarnation(writer: BookWriter, reader: BookReader) -> None
     """A row given to another market has another incarnation, in the directory and in the book."""
     row = writer.claim(market("A"))
     assert row is not None
-    publish(writer, "A", [(1, 1)], [(2, 2)])
+    publish(writer, row, [(1, 1)], [(2, 2)])
     first, old = reader.directory.get(row), reader.get(row)
     assert first is not None and old is not None and old.incarnation == first.incarnation
     writer.release("A")
@@ -116,7 +126,7 @@ def test_release_and_incarnation(writer: BookWriter, reader: BookReader) -> None
     assert second is not None and stale is not None
     assert second.incarnation > first.incarnation
     assert stale.incarnation != second.incarnation, "no book of the new market yet"
-    publish(writer, "B", [(7, 7)], [])
+    publish(writer, row, [(7, 7)], [])
     book = reader.get(row)
     assert book is not None and (book.incarnation, book.bids) == (second.incarnation, ((7, 7),))
     with pytest.raises(KeyError):
@@ -134,19 +144,56 @@ def test_describe(writer: BookWriter, reader: BookReader) -> None:
     assert writer.market("A") == after
 
 
-def test_screen_columns_follow(owned: Segment, writer: BookWriter, directory: Path) -> None:
-    """Best prices, sizes, state and number lie in plain columns that numpy reads whole."""
-    rows = {name: writer.claim(market(name)) for name in "AB"}
-    publish(writer, "A", [(5, 50), (4, 1)], [(6, 60)])
-    publish(writer, "A", [(5, 51)], [(6, 61)])
-    publish(writer, "B", [], [(9, 90)], state=GAP)
-    view = attach(directory, "w")
-    screen = np.array([np.frombuffer(view.words(memory.SCREEN, c), np.int64) for c in range(6)])
-    assert screen[:, rows["A"]].tolist() == [5, 51, 6, 61, LIVE, 2]
-    assert screen[:, rows["B"]].tolist() == [0, 0, 9, 90, GAP, 1]
+def test_screen_columns_follow(writer: BookWriter, reader: BookReader) -> None:
+    """Best prices, sizes, state and number are columns over all markets that numpy reads in place."""
+    row, other = writer.claim(market("A")), writer.claim(market("B"))
+    assert row is not None and other is not None
+    screen = [reader.column(column) for column in range(6)]
+    publish(writer, row, [(5, 50), (4, 1)], [(6, 60)])
+    publish(writer, row, [(5, 51)], [(6, 61)])
+    publish(writer, row, [(5, 51), (4, 1)], [(6, 61)])
+    publish(writer, other, [], [(9, 90)], state=GAP)
+    assert [int(column[row]) for column in screen] == [5, 51, 6, 61, LIVE, 3]
+    assert [int(column[other]) for column in screen] == [0, 0, 9, 90, GAP, 1]
     writer.release("A")
-    assert np.frombuffer(view.words(memory.SCREEN, memory.S_STATE), np.int64)[rows["A"]] == EMPTY
-    assert not np.frombuffer(view.words(memory.SCREEN, 0), np.int64).flags.writeable
+    assert [int(column[row]) for column in screen] == [0] * 6
+    assert writer.claim(market("C")) == row
+    publish(writer, row, [(5, 51), (4, 1)], [(6, 61)])
+    assert [int(column[row]) for column in screen] == [5, 51, 6, 61, LIVE, 5]
+    assert len(screen[0]) == 3 and not screen[0].flags.writeable
+
+
+def test_new_best_prices_sizes_and_states_are_history(own, directory: Path) -> None:
+    """A price event is kept when one of them changes, and not when deeper levels or stamps do."""
+    writer = BookWriter(own(feed_sections(3, 4, 2, 10)))
+    row = writer.claim(market("A"))
+    reader = BookReader(attach(directory, "w"))
+    history = HistoryReader(attach(directory, "w"))
+    publish(writer, row, [], [], state=EMPTY)
+    publish(writer, row, [(5, 50)], [(6, 60)], at=200)
+    publish(writer, row, [(5, 50), (4, 40)], [(6, 60)], at=300)
+    publish(writer, row, [(5, 50)], [(6, 61)], at=400)
+    publish(writer, row, [], [], state=GAP, at=500)
+    described = reader.directory.get(row)
+    assert described is not None
+    events = history.read(row, described.incarnation)
+    assert [(event.state, event.bid, event.bid_units, event.ask, event.ask_units) for event in events] == [
+        (LIVE, 5, 50, 6, 60),
+        (LIVE, 5, 50, 6, 61),
+        (GAP, 0, 0, 0, 0),
+    ]
+    assert (events[0].venue_ns, events[0].socket_ns, events[0].wall_ns) == (180, 190, 200)
+    writer.release("A")
+    assert history.read(row, described.incarnation) == []
+    assert writer.claim(market("B")) == row
+    fresh = reader.directory.get(row)
+    assert fresh is not None and history.read(row, fresh.incarnation) == []
+
+
+def test_without_a_length_there_is_no_history() -> None:
+    """A feed whose config keeps none has no memory for it."""
+    assert HISTORY not in [section.name for section in feed_sections(3, 4, 2)]
+    assert HISTORY in [section.name for section in feed_sections(3, 4, 2, 1)]
 
 
 def test_connections(owned: Segment, reader: BookReader) -> None:
@@ -167,7 +214,7 @@ def test_a_restart_empties_books(directory: Path, own) -> None:
     before = BookWriter(first)
     row = before.claim(market("A"))
     assert row is not None
-    publish(before, "A", [(5, 50)], [(6, 60)])
+    publish(before, row, [(5, 50)], [(6, 60)])
     old = BookReader(attach(directory, "w"))
     book = old.get(row)
     assert book is not None and book.state == LIVE
@@ -178,7 +225,7 @@ def test_a_restart_empties_books(directory: Path, own) -> None:
     assert list(old.directory.rows()) == []
     again = after.claim(market("A"))
     assert again == row
-    publish(after, "A", [(7, 70)], [])
+    publish(after, row, [(7, 70)], [])
     new = BookReader(attach(directory, "w")).get(row)
     assert new is not None and (new.number, new.epoch, new.bids) == (3, 2, ((7, 70),))
     assert new.incarnation > book.incarnation

@@ -18,6 +18,7 @@ from shm.slots import SlotReader
 
 NAME, ROWS, PLAIN, WORDS = "w", "rows", "plain", 119
 RAW_READS, BOOK_READS, CONTROL_READS, CONTROL_TORN = 300_000, 50_000, 300_000, 100
+CHANGES, MOST_READS = 100, 10_000_000
 KILLS = 50
 SECTIONS = [lo.Section(ROWS, lo.SLOTS, 2, 3)]
 
@@ -31,7 +32,8 @@ def test_no_row_is_torn_while_its_writer_works_flat_out(directory: Path, ready: 
     ready("write_rows")
     reader = attach(directory, NAME).slots(ROWS)
     accepted = torn = last = changes = 0
-    while accepted < RAW_READS:
+    # On a busy machine the writer may get hardly any turn: then go on until it had some.
+    while accepted < RAW_READS or (changes <= CHANGES and accepted < MOST_READS):
         found = reader.read(0)
         if found is None:
             assert reader.give_ups <= accepted + 1000, "the writer starves its readers"
@@ -43,7 +45,7 @@ def test_no_row_is_torn_while_its_writer_works_flat_out(directory: Path, ready: 
         changes += number > last
         last = number
     assert torn == 0
-    assert changes > 100, "the writer did not write meanwhile"
+    assert changes > CHANGES, "the writer did not write meanwhile"
 
 
 def test_books_are_whole_while_their_feed_works_flat_out(directory: Path, ready: Callable) -> None:
@@ -59,7 +61,7 @@ def test_books_are_whole_while_their_feed_works_flat_out(directory: Path, ready:
         accepted += 1
         stamp = book.socket_ns
         whole = book.bids == book.asks == ((stamp, stamp),) * 25
-        torn += not (whole and book.state == book.reason == book.publish_ns == stamp)
+        torn += not (whole and book.state == book.reason == book.publish_ns == book.witness_ns == stamp)
         assert book.number >= last
         last = book.number
     assert torn == 0

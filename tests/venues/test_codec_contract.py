@@ -78,11 +78,12 @@ SESSIONS: dict[str, list[bytes]] = {
     "kraken": [
         (
             b'{"channel":"book","type":"snapshot","data":[{"symbol":"BTC/USD","bids":[{"price":100.1,'
-            b'"qty":0.25000000}],"asks":[{"price":100.5,"qty":3.00000000}]}]}'
+            b'"qty":0.25000000}],"asks":[{"price":100.5,"qty":3.00000000}],"checksum":3155677037}]}'
         ),
         (
             b'{"channel":"book","type":"update","data":[{"symbol":"BTC/USD","bids":[{"price":100.2,'
-            b'"qty":1.00000000}],"asks":[],"timestamp":"2026-11-02T08:15:30.250750Z"}]}'
+            b'"qty":1.00000000}],"asks":[],"checksum":1516310209,"timestamp":"2026-11-02T08:15:30.250750Z"'
+            b"}]}"
         ),
         (
             b'{"method":"subscribe","result":{"channel":"book","depth":25,"snapshot":true,"symbol":'

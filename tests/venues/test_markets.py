@@ -24,7 +24,7 @@ from pipeline.model import (
 )
 from pipeline.venues.coinbase import markets as coinbase
 from pipeline.venues.kalshi import markets as kalshi
-from pipeline.venues.kalshi.markets import PriceRange
+from pipeline.venues.kalshi.markets import EventMarket, PriceRange
 from pipeline.venues.kraken import markets as kraken
 from pipeline.venues.parsing import VenueTroubleError
 from pipeline.venues.polymarket import markets as polymarket
@@ -191,7 +191,8 @@ def check(venue: str, answer: bytes, wanted: list[str]) -> None:
     try:
         markets = SOURCES[venue][1](answer, wanted, None)
         if venue == "kalshi":
-            markets = kalshi.parse_fees(body("kalshi", "rest_series"), markets)
+            for name in ("rest_series", "rest_event"):
+                markets = kalshi.parse_fees(body("kalshi", name), markets)
     except ValueError as error:
         assert len(str(error)) < 260
         return
@@ -210,12 +211,21 @@ def check(venue: str, answer: bytes, wanted: list[str]) -> None:
 @given(fee_type=ODD | st.just("quadratic"), multiplier=ODD)
 def test_any_series_is_understood_or_refused(fee_type: Any, multiplier: Any) -> None:
     """The second step of Kalshi's metadata is as careful as the first."""
-    answer = {"series": {"ticker": "KXRAIN", "fee_type": fee_type, "fee_multiplier": multiplier}}
-    try:
-        (market,) = kalshi.parse_fees(json.dumps(answer).encode(), [Market("kalshi", A)])
-    except ValueError:
-        return
-    assert 0 <= market.fee.rate_ppm <= 7_000_000
+    answer: dict[str, Any] = {
+        "series": {"ticker": "KXRAIN", "fee_type": fee_type, "fee_multiplier": multiplier}
+    }
+    override = {"fee_type_override": fee_type, "fee_multiplier_override": multiplier}
+    calls: list[Callable[[], FeeSchedule]] = [
+        lambda: kalshi.parse_fees(json.dumps(answer).encode(), [Market("kalshi", A)])[0].fee,
+        lambda: fee_after(SERIES, override),
+    ]
+    fees = []
+    for call in calls:
+        try:
+            fees.append(call())
+        except ValueError:
+            continue
+    assert all(0 <= fee.maker_rate_ppm <= fee.rate_ppm <= 7_000_000 for fee in fees)
 
 
 # -- Kalshi
@@ -232,7 +242,7 @@ def test_kalshi_paths_name_a_hundred_markets_each() -> None:
 def test_kalshi_tells_grid_lot_close_and_status() -> None:
     """The finest step is the grid; parts of a contract trade; the fee is a matter of the series."""
     assert by_name(kalshi.parse(body("kalshi", "rest_markets"), [A], None)) == {
-        A: Market(
+        A: EventMarket(
             "kalshi",
             A,
             Scale(6, 2),
@@ -242,8 +252,26 @@ def test_kalshi_tells_grid_lot_close_and_status() -> None:
             close_ns=1_796_101_140_000_000_000,
             status=MarketStatus.OPEN,
             title="Rain on 30 November: T2",
+            rules="Made up for a test.",
+            event="KXRAIN-26NOV30",
         )
     }
+
+
+@pytest.mark.parametrize(
+    ("primary", "secondary", "rules"),
+    [("One.", "Two.", "One.\n\nTwo."), ("One.", "", "One."), ("", "Two.", "Two."), (None, None, "")],
+)
+def test_kalshi_rules_are_both_texts_in_full(primary: Any, secondary: Any, rules: str) -> None:
+    """A person compares them, and a change of one letter must be seen: nothing is cut."""
+    long = "x" * 5_000
+
+    def change(value: Any) -> None:
+        value["markets"][0] |= {"rules_primary": primary, "rules_secondary": secondary}
+        value["markets"][1] |= {"rules_primary": long}
+
+    first, second = kalshi.parse(changed("kalshi", "rest_markets", change), [A, B], None)
+    assert (first.rules, second.rules) == (rules, long)
 
 
 @pytest.mark.parametrize(
@@ -309,6 +337,91 @@ def test_kalshi_fees_come_from_the_series(kind: str, multiplier: Any, taker: int
     assert priced[1:] == others
 
 
+SERIES = {"fee_type": "quadratic_with_maker_fees", "fee_multiplier": "0.5"}
+NONE = FeeSchedule()
+
+
+def fee_after(
+    series: dict[str, Any] | None, event: dict[str, Any] | None, name: str = "KXRAIN-26NOV30"
+) -> FeeSchedule:
+    """The fee of A when its series and its event have answered; None does not answer."""
+    markets = kalshi.parse(body("kalshi", "rest_markets"), [A], None)
+    if series is not None:
+        answer: dict[str, Any] = {"series": {"ticker": "KXRAIN"} | series}
+        markets = kalshi.parse_fees(json.dumps(answer).encode(), markets)
+    if event is not None:
+        answer = {"event": {"event_ticker": name} | event, "markets": []}
+        markets = kalshi.parse_fees(json.dumps(answer).encode(), markets)
+    return markets[0].fee
+
+
+@pytest.mark.parametrize(
+    ("override", "taker", "maker"),
+    [
+        ({"fee_type_override": None, "fee_multiplier_override": None}, 35_000, 8_750),
+        ({}, 35_000, 8_750),
+        ({"fee_type_override": "quadratic", "fee_multiplier_override": 1}, 70_000, 0),
+        ({"fee_type_override": "quadratic", "fee_multiplier_override": None}, 35_000, 0),
+        ({"fee_type_override": "quadratic_with_combo_maker_fees"}, 35_000, 17_500),
+        ({"fee_type_override": None, "fee_multiplier_override": "2"}, 140_000, 35_000),
+        ({"fee_multiplier_override": 0}, 0, 0),
+    ],
+    ids=str,
+)
+def test_a_kalshi_event_overrides_formula_multiplier_or_both(
+    override: dict[str, Any], taker: int, maker: int
+) -> None:
+    """What it leaves null stays the series'; zero is a known fee."""
+    assert fee_after(SERIES, override) == FeeSchedule(FeeKind.KALSHI, taker, maker, 1, 10_000)
+
+
+def test_a_kalshi_fee_is_unknown_until_both_have_answered() -> None:
+    """An event that does not answer may override: the market is watched, not traded."""
+    assert fee_after(SERIES, None).kind == FeeKind.UNKNOWN
+    assert fee_after(SERIES, {}, "KXRAIN-26NOV31").kind == FeeKind.UNKNOWN
+    for override in ({}, {"fee_multiplier_override": 1}, {"fee_type_override": "quadratic"}):
+        assert fee_after(None, override) == NONE
+        assert fee_after({"fee_type": "flat", "fee_multiplier": 1}, override) == NONE
+    both = {"fee_type_override": "quadratic", "fee_multiplier_override": 1}
+    for series in (None, {"fee_type": "flat", "fee_multiplier": 1}):
+        assert fee_after(series, both) == FeeSchedule(FeeKind.KALSHI, 70_000, 0, 1, 10_000)
+    assert fee_after(SERIES, {"fee_type_override": "flat"}) == NONE
+
+
+def test_a_multiplier_over_a_free_series_takes_the_highest_maker_share() -> None:
+    """Nothing times a share does not show the share: a fee may be overstated, never understated."""
+    free = {"fee_type": "quadratic", "fee_multiplier": 0}
+    assert fee_after(free, {}) == FeeSchedule(FeeKind.KALSHI, 0, 0, 1, 10_000)
+    fee = fee_after(free, {"fee_multiplier_override": 1})
+    assert (fee.rate_ppm, fee.maker_rate_ppm) == (70_000, 35_000)
+
+
+def test_a_waived_kalshi_fee_counts_in_full() -> None:
+    """Waivers end without a message."""
+    waived = changed(
+        "kalshi",
+        "rest_markets",
+        lambda value: value["markets"][0].update(fee_waiver_expiration_time="2026-12-01T00:00:00Z"),
+    )
+    (market,) = kalshi.parse_fees(body("kalshi", "rest_series"), kalshi.parse(waived, [A], None))
+    (market,) = kalshi.parse_fees(body("kalshi", "rest_event"), [market])
+    assert market.fee == FeeSchedule(FeeKind.KALSHI, 35_000, 8_750, 1, 10_000)
+
+
+@pytest.mark.parametrize("multiplier", [-1, 101, "NaN", "sNaN", "Infinity"])
+def test_an_override_that_makes_no_sense_is_refused(multiplier: Any) -> None:
+    """As with a series."""
+    for kind in (None, "quadratic"):
+        override = {"fee_type_override": kind, "fee_multiplier_override": multiplier}
+        assert "Kalshi" in refused(lambda override=override: fee_after(SERIES, override))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("answer", ["{}", '{"markets":[]}', '{"series":null,"event":null}', "[]", "x"])
+def test_an_answer_about_neither_series_nor_event_is_refused(answer: str) -> None:
+    """Whoever reads the log knows whom to ask."""
+    assert "Kalshi" in refused(lambda: kalshi.parse_fees(answer.encode(), [Market("kalshi", A)]))
+
+
 @pytest.mark.parametrize("series", [{"fee_type": "flat", "fee_multiplier": 1}, {"fee_type": "quadratic"}, {}])
 def test_a_kalshi_fee_without_a_formula_stays_unknown(series: dict[str, Any]) -> None:
     """Unknown is not zero: the market is watched and not traded."""
@@ -330,6 +443,20 @@ def test_kalshi_is_asked_for_each_series_once() -> None:
     markets = [Market("kalshi", name) for name in (A, B, "KXSNOW-1", "PLAIN")]
     markets.append(Market("kalshi", "KXKNOWN-1", fee=OWN_FEE))
     assert kalshi.fee_paths(markets) == ["/series/KXRAIN", "/series/KXSNOW", "/series/PLAIN"]
+
+
+def test_kalshi_is_asked_for_each_event_that_it_names_once() -> None:
+    """After the series; an event's name is the venue's, it cannot be seen from the ticker."""
+    markets = [EventMarket("kalshi", name, event="KXRAIN-26NOV30") for name in (A, B)]
+    markets += [EventMarket("kalshi", "KXGOV-26", event="KXGOV-26"), EventMarket("kalshi", "KXGOV-27")]
+    assert kalshi.fee_paths(markets) == [
+        "/series/KXRAIN",
+        "/series/KXGOV",
+        "/events/KXRAIN-26NOV30",
+        "/events/KXGOV-26",
+    ]
+    odd = EventMarket("kalshi", "A", event="../x?y")
+    assert kalshi.fee_paths([odd])[-1] == "/events/..%2Fx%3Fy"
 
 
 @pytest.mark.parametrize("step", ["0", "-0.01", "0.0000001", "x", ""])
@@ -369,6 +496,7 @@ def test_polymarket_tells_a_market_for_each_token() -> None:
             status=MarketStatus.OPEN,
             partner=partner,
             title="Will it rain on 30 November?",
+            rules="Made up for a test.",
         )
         for token, partner in ((YES, NO), (NO, YES))
     ]

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.model import DEFAULT_SCALES, INT64_MAX, Scale
+from pipeline.model import DEFAULT_SCALES, INT64_MAX, Scale, to_units
 from pipeline.venues import parsing
-from pipeline.venues.parsing import Reader, Readers, iso_ns, millis_ns, text_of
+from pipeline.venues.parsing import Reader, Readers, iso_ns, millis_ns, seconds_ns, text_of
 
 READER = Reader(Scale(6, 2))
 
@@ -25,7 +25,7 @@ def test_prices_are_exact_ticks(text: str, ticks: int) -> None:
     """Asked twice, the answer comes from memory and is the same."""
     reader = Reader(Scale(6, 2))
     assert [reader.ticks(text), reader.ticks(text)] == [ticks, ticks]
-    assert reader._ticks == {text: ticks}
+    assert reader.prices == {text: ticks}
     assert reader.one == 1_000_000
 
 
@@ -44,21 +44,21 @@ def test_a_price_is_between_nothing_and_one(text: str) -> None:
 )
 def test_sizes_are_exact_and_signed(text: str, units: int) -> None:
     """A step of a size may be negative."""
-    assert READER.units(text) == units
+    assert READER.steps[text] == units
 
 
 @pytest.mark.parametrize("text", ["0.001", "1e99", "Infinity", "", str(INT64_MAX)])
 def test_a_size_off_the_scale_or_beyond_int64_is_refused(text: str) -> None:
     """Neither rounded nor cut."""
     with pytest.raises(ValueError, match=r"."):
-        READER.units(text)
+        READER.steps[text]
 
 
 def test_a_size_of_a_level_is_not_negative() -> None:
     """A step may be, a level may not."""
     assert READER.size("5") == 500
-    assert READER.units("-5") == -500
-    with pytest.raises(ValueError, match="negative"):
+    assert READER.steps["-5"] == -500
+    with pytest.raises(ValueError, match="size '-5' is out of its range"):
         READER.size("-5")
 
 
@@ -68,11 +68,49 @@ def test_a_size_of_a_level_is_not_negative() -> None:
 def test_a_size_is_the_number_or_refused(number: Decimal) -> None:
     """Against the decimal arithmetic of the language."""
     try:
-        units = READER.units(str(number))
+        units = READER.steps[str(number)]
     except ValueError:
         assert number * 100 != int(number * 100)
     else:
         assert Decimal(units) == number * 100
+
+
+@pytest.mark.parametrize(
+    ("text", "ticks"),
+    [("0", 0), ("0.0", 0), ("1", 0), ("1.00", 0), ("1e0", 0), (".5", 500_000), ("0.0025", 2_500)],
+)
+def test_a_best_price_at_either_end_is_an_empty_side(text: str, ticks: int) -> None:
+    """Nobody bids 0 and nobody offers at 1; asked twice, the answer is the same."""
+    reader = Reader(Scale(6, 2))
+    assert [reader.bests[text], reader.bests[text]] == [ticks, ticks]
+
+
+@pytest.mark.parametrize("text", ["", ".", "-0.1", "1.000001", "2", "0.0000001", "NaN", "x"])
+def test_a_best_price_beyond_the_ends_is_refused(text: str) -> None:
+    """Neither a price nor an empty side."""
+    with pytest.raises(ValueError, match=r"."):
+        READER.bests[text]
+
+
+@given(text=st.text(alphabet="0123456789.-+e \u0661_", max_size=24) | st.from_regex(r"\d{1,20}\.?\d{0,7}"))
+def test_the_short_way_reads_what_the_long_way_reads(text: str) -> None:
+    """Whatever the text, a memory gives the number that `to_units` gives, or refuses with it."""
+    try:
+        expected = to_units(text, 2)
+    except ValueError:
+        with pytest.raises(ValueError, match=r"."):
+            Reader(Scale(6, 2)).steps[text]
+    else:
+        assert Reader(Scale(6, 2)).steps[text] == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "ns"),
+    [(1_793_607_330, 1_793_607_330 * 10**9), (0, 0), (-1, 0), (True, 0), (10**30, 0), ("5", 0)],
+)
+def test_seconds_are_whole_numbers(value: Any, ns: int) -> None:
+    """Kalshi's announcements; 0 means that the time is not known."""
+    assert seconds_ns(value) == ns
 
 
 def test_memories_are_bounded_and_forget_rightly(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,9 +120,9 @@ def test_memories_are_bounded_and_forget_rightly(monkeypatch: pytest.MonkeyPatch
     reader, readers = Reader(Scale(6, 2)), Readers("kalshi", {})
     for number in range(1, 40):
         assert reader.ticks(f"0.{number:06d}") == number
-        assert reader.units(f"{number}") == number * 100
+        assert reader.steps[f"{number}"] == number * 100
         assert readers.of(f"KX-{number}").one == 1_000_000
-        assert max(len(reader._ticks), len(reader._units), len(readers._by_market)) <= 4
+        assert max(len(reader.prices), len(reader.steps), len(readers._by_market)) <= 4
 
 
 def test_markets_on_one_scale_share_a_reader() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.model import Scale
-from pipeline.venues.registry import CODECS
+from pipeline.venues.registry import CODECS, PER_CONNECTION
 
 
 @pytest.mark.parametrize("venue", CODECS)
@@ -22,3 +22,10 @@ def test_every_venue_package_with_books_is_registered(project_root: Path) -> Non
     """A codec that nobody can find is as good as none."""
     folders = (project_root / "pipeline" / "venues").glob("*/books.py")
     assert sorted(CODECS) == sorted(path.parent.name for path in folders)
+
+
+def test_every_venue_has_a_capacity_that_its_figures_allow() -> None:
+    """A connection is never asked for more than what the venue was seen to serve."""
+    assert sorted(PER_CONNECTION) == sorted(CODECS)
+    allowed = {"coinbase": 16, "polymarket": 500, "kalshi": 100, "kraken": 250}
+    assert all(0 < PER_CONNECTION[venue] <= most for venue, most in allowed.items())

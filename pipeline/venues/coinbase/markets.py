@@ -13,24 +13,17 @@ from urllib.parse import quote
 import msgspec
 
 from pipeline.model import DEFAULT_SCALES, UNKNOWN_FEE, FeeSchedule, Market, MarketStatus
+from pipeline.venues.coinbase.frames import ONLINE, ProductStatus, trading_word
 from pipeline.venues.parsing import UNREADABLE, published_units, text_of
 
 
-class _Product(msgspec.Struct, gc=False):
+class _Product(ProductStatus, kw_only=True, gc=False):
     product_id: str
-    status: str | None = None
     price_increment: str | None = None
     base_increment: str | None = None
     base_min_size: str | None = None
     quote_min_size: str | None = None
-    trading_disabled: bool = False
-    is_disabled: bool = False
-    cancel_only: bool = False
-    limit_only: bool = False
-    post_only: bool = False
-    auction_mode: bool = False
-    view_only: bool = False
-    alias_to: list[str] = []
+    alias_to: list[str] = msgspec.field(default_factory=list)
 
 
 _decode = msgspec.json.Decoder(_Product).decode
@@ -69,10 +62,6 @@ def _market(name: str, sent: _Product, fee: FeeSchedule | None) -> Market:
 
 def _status(sent: _Product) -> MarketStatus:
     """OPEN only where every way to trade is: we take, so a market that only rests orders is paused."""
-    if sent.status is None:
-        return MarketStatus.UNKNOWN
-    if sent.status == "delisted":
-        return MarketStatus.CLOSED
-    blocked = sent.trading_disabled or sent.is_disabled or sent.cancel_only or sent.view_only
-    resting = sent.limit_only or sent.post_only or sent.auction_mode
-    return MarketStatus.PAUSED if blocked or resting or sent.status != "online" else MarketStatus.OPEN
+    word = trading_word(sent)
+    known = {"": MarketStatus.UNKNOWN, ONLINE: MarketStatus.OPEN, "delisted": MarketStatus.CLOSED}
+    return known.get(word, MarketStatus.PAUSED)

@@ -10,128 +10,68 @@ markets, so a jump in the number makes every book of that subscription unknown.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import islice
+from collections.abc import Iterable, Mapping
 
-from pipeline.model import Level, Market, Scale
-from pipeline.venues.codec import (
-    Bad,
-    Change,
-    Event,
-    Gap,
-    Ignored,
-    Listed,
-    Settled,
-    Snapshot,
-    Status,
-    Subscribed,
-)
-from pipeline.venues.kalshi.commands import BOOKS, LIFECYCLE, Commands
+from pipeline.model import Level, Scale
+from pipeline.venues.codec import Bad, Change, Event, Gap, Ignored, Snapshot
+from pipeline.venues.kalshi.commands import LIFECYCLE
 from pipeline.venues.kalshi.frames import (
     DeltaBody,
+    DeltaFrame,
     Envelope,
     SnapshotBody,
+    SnapshotFrame,
     decode_book,
     decode_envelope,
-    decode_error,
-    decode_lifecycle,
-    decode_subscribed,
     decode_ticker,
-    decode_tickers,
+    decode_times,
 )
-from pipeline.venues.kalshi.markets import smallest_step
+from pipeline.venues.kalshi.lifecycle import KINDS, announced
 from pipeline.venues.kalshi.sequence import Sequence
-from pipeline.venues.parsing import (
-    MARKETS_MAX,
-    UNREADABLE,
-    Reader,
-    Readers,
-    iso_ns,
-    millis_ns,
-    text_of,
-)
+from pipeline.venues.kalshi.subscriptions import REPLIES, TOO_MANY, Subscriptions
+from pipeline.venues.parsing import UNREADABLE, Reader, Readers, iso_ns, millis_ns, text_of
 
-SIDS_MAX = 64
-
-# Errors after which the venue has already dropped the subscription: channel error, buffer overflow.
-TERMINAL_ERRORS = (10, 25)
+# Beyond it a time in milliseconds does not fit into nanoseconds.
+_MILLIS_MAX = 2**43
+_BOOK_KINDS = frozenset({"orderbook_delta", "orderbook_snapshot"})
 
 
 class KalshiCodec:
-    """One Kalshi connection. Markets are tickers; prices are of YES."""
+    """One Kalshi connection. Markets are tickers; prices are of YES.
+
+    `use_yes_price` is in whose prices the venue is asked to send NO levels; both give the same book.
+    """
 
     venue = "kalshi"
 
-    def __init__(self, scales: Mapping[str, Scale]) -> None:
+    def __init__(self, scales: Mapping[str, Scale], *, use_yes_price: bool = False) -> None:
         self.last_sequence = 0
         self.unanswered = 0
         self._readers = Readers(self.venue, scales)
-        self._wanted: dict[str, None] | None = None
-        self._sids: dict[int, Sequence] = {}
-        self._commands = Commands()
-        self._lifecycle_asked = False
+        self._subscriptions = Subscriptions(self._readers, use_yes_price=use_yes_price)
+        self._sids = self._subscriptions.sids
+        self._mirrored = not use_yes_price
 
     # What we send
 
     def subscribe(self, markets: Iterable[str]) -> list[str]:
-        """Commands for the books of `markets`, and once for the lifecycle channel.
-
-        Until the venue has named the subscription each command is a `subscribe`, which the venue
-        merges. After that `add_markets` extends it.
-        """
-        wanted = self._wanted = {} if self._wanted is None else self._wanted
-        held = self._commands.awaited()
-        for _, state in self._books():
-            held.update(state.markets)
-        asked = dict.fromkeys(markets)
-        wanted.update(asked)
-        fresh = [market for market in asked if market not in held]
-        if not fresh:
-            return []
-        sid = next((number for number, _ in self._books()), None)
-        if sid is None:
-            frames = self._commands.subscribe(fresh)
-        else:
-            frames = self._commands.update("add_markets", sid, fresh)
-        if not self._lifecycle_asked:
-            self._lifecycle_asked = True
-            frames.append(self._commands.lifecycle())
-        return frames
+        """Commands for the books of `markets`, and for the lifecycle channel where we have it not."""
+        return self._subscriptions.subscribe(markets)
 
     def unsubscribe(self, markets: Iterable[str]) -> list[str]:
         """Commands that take `markets` out of their subscriptions; late messages are ignored."""
-        gone = dict.fromkeys(markets)
-        for market in gone:
-            if self._wanted is not None:
-                self._wanted.pop(market, None)
-        frames = []
-        for sid, state in self._books():
-            mine = [market for market in gone if market in state.markets]
-            for market in mine:
-                del state.markets[market]
-            frames += self._commands.update("delete_markets", sid, mine)
-        return frames
+        return self._subscriptions.unsubscribe(markets)
 
     def resync(self, markets: Iterable[str]) -> list[str]:
-        """One `get_snapshot` a subscription for its share of `markets` (more beyond 100 of them).
+        """Commands for fresh snapshots: one a subscription and hundred markets, none while one is awaited.
 
         A market whose subscription is gone is subscribed to again.
         """
-        asked = dict.fromkeys(markets)
-        frames = []
-        lost = [market for market in asked if self._wanted is not None and market in self._wanted]
-        for sid, state in self._books():
-            mine = [market for market in asked if market in state.markets]
-            lost = [market for market in lost if market not in state.markets]
-            frames += self._commands.update("get_snapshot", sid, mine)
-        return frames + self.subscribe(lost)
+        return self._subscriptions.resync(markets)
 
     def ping(self) -> str | None:
         """None: Kalshi uses WebSocket pings alone, one every 10 s."""
         return None
-
-    def _books(self) -> Iterator[tuple[int, Sequence]]:
-        return ((sid, state) for sid, state in self._sids.items() if state.books)
 
     # What they send
 
@@ -141,49 +81,75 @@ class KalshiCodec:
             message = decode_book(frame)
         except UNREADABLE as error:
             return self._decode_other(frame, error)
+        events: list[Event] = []
         body = message.msg
         market = body.market_ticker
         state = self._sids.get(message.sid)
-        events: list[Event] = []
-        if state is not None and message.seq == state.last + 1 and market in state.markets:
+        reader = None
+        if state is not None and message.seq == state.last + 1:
+            reader = state.markets.get(market)
+        if state is not None and reader is not None:
             state.last = state.data = self.last_sequence = message.seq
-        elif not self._in_order(message.sid, message.seq, market, events):
-            return events
+        else:
+            reader = self._out_of_turn(message, events)
+            if reader is None:
+                return events
         try:
             if type(body) is DeltaBody:
-                events.append(_change(body, self._readers.of(market)))
+                ticks, step = reader.prices[body.price_dollars], reader.steps[body.delta_fp]
+                ms = body.ts_ms
+                ns = ms * 1_000_000 if type(ms) is int and 0 < ms < _MILLIS_MAX else _time_of(frame)
+                if body.side == "yes":
+                    events.append(Change(market, [(ticks, step)], [], ns, None, True))
+                else:
+                    ticks = reader.one - ticks if self._mirrored else ticks
+                    events.append(Change(market, [], [(ticks, step)], ns, None, True))
             else:
                 assert type(body) is SnapshotBody
-                events.append(_snapshot(body, self._readers.of(market)))
+                events.append(self._snapshot(body, reader))
         except ValueError as error:
             events.append(Bad(text_of(error), lost=True, markets=(market,)))
         return events
 
-    def _in_order(self, sid: int, seq: int, market: str, events: list[Event]) -> bool:
-        """Count a book message that is not plainly the next one; False when it must not be used."""
-        state = self._sids.get(sid)
+    def _out_of_turn(self, message: DeltaFrame | SnapshotFrame, events: list[Event]) -> Reader | None:
+        """Count a book message that is not plainly the next one; None when it must not be used."""
+        sid, seq, market = message.sid, message.seq, message.msg.market_ticker
+        state = self._subscriptions.open(sid, books=True)
         if state is None:
-            if len(self._sids) >= SIDS_MAX:
-                events.append(Bad("more subscriptions than we asked for", lost=True))
-                return False
-            state = self._sids[sid] = Sequence(books=True)
-        state.books = True
+            events.append(Bad(TOO_MANY, lost=True))
+            return None
+        usable = self._subscriptions.follows(market)
+        if not state.books:
+            events.append(Bad(f"a book message on subscription {sid} to {LIFECYCLE}", usable, (market,)))
+            return None
         last = state.last
         fault = state.message(seq)
         if fault is None:
             events.append(Ignored("duplicate", duplicate=True))
-            return False
+            return None
         self.last_sequence = state.last
-        usable = self._wanted is None or market in self._wanted
-        if usable and len(state.markets) < MARKETS_MAX:
-            state.markets[market] = None
-        if fault:
-            events.append(Gap(state.names(), f"{fault} on subscription {sid}"))
-            # Numbers that go back restart the count; such a message may be older than the book.
-            return usable and seq > last
-        if not usable:
+        if type(message.msg) is DeltaBody and self._subscriptions.stray(state, market):
+            # Either number or ticker is wrong: a change of this market was lost, or of one in here.
+            names = (market, *state.markets)
+            events.append(Gap(names, f"{market} is not in subscription {sid}"))
+            return None
+        if usable:
+            self._subscriptions.hold(state, [market])
+        events += self._subscriptions.jump(state, sid, fault)
+        if not usable and not events:
             events.append(Ignored("market not subscribed"))
-        return usable
+        # Numbers that go back restart the count; such a message may be older than the book.
+        return self._readers.of(market) if usable and not (fault and seq <= last) else None
+
+    def _snapshot(self, body: SnapshotBody, reader: Reader) -> Snapshot:
+        """The whole book; a side that is missing is empty, and a NO bid is the mirrored ask."""
+        bids = _levels(body.yes_dollars_fp or [], reader)
+        asks = _levels(body.no_dollars_fp or [], reader)
+        if self._mirrored:
+            one = reader.one
+            asks = [(one - ticks, units) for ticks, units in asks]
+        self._subscriptions.repaired(body.market_ticker)
+        return Snapshot(body.market_ticker, bids, asks)
 
     def _decode_other(self, frame: bytes, error: BaseException) -> list[Event]:
         """Events of a frame that is no sound book message."""
@@ -193,31 +159,27 @@ class KalshiCodec:
             # Only something with an object in it can have been a book change.
             return [Bad(text_of(error), lost=b"{" in frame)]
         kind = envelope.type
+        if kind in _BOOK_KINDS:
+            return self._broken(envelope, error)
         events: list[Event] = []
         try:
-            if kind in {"orderbook_delta", "orderbook_snapshot"}:
-                return self._broken(envelope, error)
-            if kind == LIFECYCLE:
-                return self._lifecycle(envelope)
-            if kind == "subscribed":
-                return self._subscribed(envelope)
-            if kind in {"ok", "unsubscribed", "error"}:
-                events = self._count_reply(envelope)
-                if kind == "ok":
-                    return events + self._ok(envelope)
-                if kind == "error":
-                    return events + self._error(envelope)
-                return events + self._ended(envelope)
+            if kind in KINDS:
+                return self._lifecycle(envelope, events)
+            if kind in REPLIES:
+                events += self._count_reply(envelope)
+                return events + self._subscriptions.reply(envelope)
         except UNREADABLE as fault:
             return [*events, Bad(f"{kind}: {text_of(fault)}")]
-        if envelope.sid is not None and envelope.sid in dict(self._books()):
+        state = self._state(envelope)
+        if state is not None and state.books:
             return self._broken(envelope, error)
-        return [Ignored(text_of(kind))] if kind else [Bad("a message without a type")]
+        events = self._count_reply(envelope)
+        return [*events, Ignored(text_of(kind)) if kind else Bad("a message without a type")]
 
     def _broken(self, envelope: Envelope, error: BaseException) -> list[Event]:
         """A book message that cannot be read: its market is unknown, or else its subscription's."""
         events: list[Event] = []
-        state = self._sids.get(envelope.sid) if envelope.sid is not None else None
+        state = self._state(envelope)
         lost = True
         try:
             market = decode_ticker(envelope.msg).market_ticker
@@ -225,154 +187,52 @@ class KalshiCodec:
             names = state.names() if state is not None else ()
         else:
             names = (market,)
-            lost = self._wanted is None or market in self._wanted
+            lost = self._subscriptions.follows(market)
         if state is not None and envelope.seq is not None:
             fault = state.message(envelope.seq)
             self.last_sequence = state.last
             if fault is None:
                 return [Ignored("duplicate", duplicate=True)]
-            if fault:
-                events.append(Gap(state.names(), f"{fault} on subscription {envelope.sid}"))
+            events = self._subscriptions.jump(state, envelope.sid, fault)
         return [*events, Bad(text_of(error), lost=lost, markets=names)]
 
-    def _count_reply(self, envelope: Envelope) -> list[Event]:
-        """Count the number that a reply carries."""
-        state = self._sids.get(envelope.sid) if envelope.sid is not None else None
-        if state is None or envelope.seq is None or not state.books:
-            return []
-        fault = state.control(envelope.seq)
-        self.last_sequence = state.last
-        return [Gap(state.names(), f"{fault} on subscription {envelope.sid}")] if fault else []
-
-    def _subscribed(self, envelope: Envelope) -> list[Event]:
-        body = decode_subscribed(envelope.msg)
-        _, markets = self._commands.answered(envelope.id)
-        if body.channel not in {BOOKS, LIFECYCLE}:
-            return [Ignored(text_of(f"subscribed {body.channel}"))]
-        if body.sid not in self._sids and len(self._sids) >= SIDS_MAX:
-            return [Bad("more subscriptions than we asked for")]
-        state = self._sids.setdefault(body.sid, Sequence(books=body.channel == BOOKS))
-        if body.channel == LIFECYCLE:
-            return [Ignored("subscribed " + LIFECYCLE)]
-        self._hold(state, markets)
-        return [Subscribed(markets, ok=True)]
-
-    def _hold(self, state: Sequence, markets: Iterable[str]) -> None:
-        room = MARKETS_MAX - len(state.markets)
-        kept = (market for market in markets if self._wanted is None or market in self._wanted)
-        state.markets.update(dict.fromkeys(islice(kept, room)))
-
-    def _ok(self, envelope: Envelope) -> list[Event]:
-        action, markets = self._commands.answered(envelope.id)
-        state = self._sids.get(envelope.sid) if envelope.sid is not None else None
-        if action not in {"subscribe", "add_markets"}:
-            return [Ignored(f"ok {action}".strip())]
-        try:
-            listed = decode_tickers(envelope.msg).market_tickers
-        except UNREADABLE:
-            listed = None
-        refused = set(markets) - set(listed) if listed is not None else set()
-        taken = tuple(market for market in markets if market not in refused)
-        if state is not None and state.books:
-            self._hold(state, taken)
-        events: list[Event] = [Subscribed(taken, ok=True)]
-        if refused:
-            why = "not in the venue's list of markets"
-            events.append(Subscribed(tuple(sorted(refused)), ok=False, why=why))
-        return events
-
-    def _ended(self, envelope: Envelope) -> list[Event]:
-        """`unsubscribed`: we never ask for it, so the venue dropped the subscription by itself."""
-        why = "the venue ended the subscription"
-        return self._drop([envelope.sid], why) or [Ignored("unsubscribed")]
-
-    def _drop(self, sids: Iterable[int | None], why: str) -> list[Event]:
-        """Forget subscriptions that the venue has ended; their books are unknown."""
-        lost: dict[str, None] = {}
-        books = False
-        for sid in sids:
-            state = self._sids.pop(sid, None) if sid is not None else None
-            if state is not None and state.books:
-                books = True
-                lost.update(state.markets)
-            elif state is not None:
-                self._lifecycle_asked = False
-        return [Gap(tuple(lost), why, counted=False)] if books else []
-
-    def _error(self, envelope: Envelope) -> list[Event]:
-        body = decode_error(envelope.msg)
-        action, markets = self._commands.answered(envelope.id)
-        named = tuple(body.market_tickers or ()) or markets
-        if body.market_ticker is not None:
-            named = (body.market_ticker,)
-        why = text_of(f"error {body.code}: {body.msg}")
-        if body.code in TERMINAL_ERRORS and action != "lifecycle":
-            return self._terminated(envelope.sid, named, why)
-        if named and action != "delete_markets":
-            return [Subscribed(named, ok=False, why=why)]
-        if body.code == 8 or action:
-            return [Ignored(why)]
-        return [Subscribed((), ok=False, why=why)]
-
-    def _terminated(self, sid: int | None, named: tuple[str, ...], why: str) -> list[Event]:
-        """An error that ends a subscription: `sid`, or those that hold `named`, or else all."""
-        sids = [sid]
-        if sid is None:
-            sids = [number for number, state in self._books() if not named or state.has(named)]
-        events = self._drop(sids, why)
-        if not events and (named or sid is None):
-            events.append(Gap(named, why, counted=False))
-        return events or [Ignored(why)]
-
-    def _lifecycle(self, envelope: Envelope) -> list[Event]:
+    def _lifecycle(self, envelope: Envelope, events: list[Event]) -> list[Event]:
         """Announcements about all of Kalshi's markets, of which ours are told on."""
-        events: list[Event] = []
-        state = self._sids.get(envelope.sid) if envelope.sid is not None else None
+        state = self._state(envelope)
         if state is not None and not state.books and envelope.seq is not None:
             fault = state.message(envelope.seq)
             if fault is None:
                 return [Ignored("duplicate", duplicate=True)]
-            if fault:
-                events.append(Bad(f"{LIFECYCLE}: {fault}"))
-        body = decode_lifecycle(envelope.msg)
-        market, word = body.market_ticker, body.event_type
-        if self._wanted is not None and market not in self._wanted:
-            return events or [Ignored(LIFECYCLE)]
-        if word in {"determined", "settled"}:
-            events.append(Settled(market))
-        elif word in {"activated", "deactivated"}:
-            events.append(Status(market, tradable=word == "activated", word=word))
-        elif word == "price_level_structure_updated" and body.price_ranges:
-            scale = self._readers.scale_of(market)
-            grid = smallest_step(body.price_ranges, scale)
-            events.append(Listed(Market(self.venue, market, scale, grid_ticks=grid)))
-        else:
-            events.append(Ignored(text_of(f"{LIFECYCLE} {word}")))
-        return events
+            events += self._subscriptions.jump(state, envelope.sid, fault)
+        wanted, known = self._subscriptions.wanted, self._subscriptions.known()
+        return events + announced(envelope.type, envelope.msg, wanted, known, self._readers)
+
+    def _state(self, envelope: Envelope) -> Sequence | None:
+        return self._sids.get(envelope.sid) if envelope.sid is not None else None
+
+    def _count_reply(self, envelope: Envelope) -> list[Event]:
+        """Count the number that a reply, or a message that is not used, carries."""
+        state = self._state(envelope)
+        if state is None or envelope.seq is None:
+            return []
+        fault = state.control(envelope.seq)
+        if state.books:
+            self.last_sequence = state.last
+        return self._subscriptions.jump(state, envelope.sid, fault)
 
 
-def _change(body: DeltaBody, reader: Reader) -> Change:
-    """A signed step at one price; a NO bid is the mirrored ask."""
-    ticks = reader.ticks(body.price_dollars)
-    step = reader.units(body.delta_fp)
-    # `ts_ms` is the field to use; frames of spring 2026 carry only `ts`, as RFC 3339 text.
-    venue_ns = millis_ns(body.ts_ms) or iso_ns(body.ts)
-    if body.side == "yes":
-        return Change(body.market_ticker, [(ticks, step)], [], venue_ns, None, True)
-    if body.side == "no":
-        return Change(body.market_ticker, [], [(reader.one - ticks, step)], venue_ns, None, True)
-    raise ValueError(f"side {body.side[:20]!r} is neither yes nor no")
-
-
-def _snapshot(body: SnapshotBody, reader: Reader) -> Snapshot:
-    """The whole book; a side that is missing is empty."""
-    one = reader.one
-    asks = [(one - ticks, units) for ticks, units in _levels(body.no_dollars_fp or [], reader)]
-    return Snapshot(body.market_ticker, _levels(body.yes_dollars_fp or [], reader), asks)
+def _time_of(frame: bytes) -> int:
+    """The time of a delta without a good `ts_ms`: frames of spring 2026 have only `ts`, RFC 3339 text."""
+    try:
+        times = decode_times(frame).msg
+    except UNREADABLE:
+        return 0
+    return millis_ns(times.ts_ms) or iso_ns(times.ts)
 
 
 def _levels(pairs: list[tuple[str, str]], reader: Reader) -> list[Level]:
-    levels = [(reader.ticks(price), reader.size(size)) for price, size in pairs]
+    prices, sizes = reader.prices, reader.sizes
+    levels = [(prices[price], sizes[size]) for price, size in pairs]
     if len(dict(levels)) != len(levels):
         raise ValueError("a price appears twice in one snapshot")
     return [level for level in levels if level[1]]

@@ -7,36 +7,47 @@ books.py beside it.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 BOOKS = "orderbook_delta"
 LIFECYCLE = "market_lifecycle_v2"
+# Actions that bring markets into a subscription.
+JOINING = frozenset({"subscribe", "add_markets"})
 
 # The limit of tickers a command is not published (error 26); 100 has worked for everybody.
 TICKERS_MAX = 100
 _PENDING_MAX = 256
 
 
+class Asked(NamedTuple):
+    """What a command asked: its action, for which markets, in which subscription (0: not in one)."""
+
+    action: str = ""
+    markets: tuple[str, ...] = ()
+    sid: int = 0
+
+
 class Commands:
     """Numbers our commands and remembers what each was for, at most 256 of them."""
 
-    __slots__ = ("_id", "_pending")
+    __slots__ = ("_id", "_pending", "_use_yes_price")
 
-    def __init__(self) -> None:
+    def __init__(self, *, use_yes_price: bool) -> None:
+        """`use_yes_price` asks for NO levels in prices of YES."""
         self._id = 0
-        self._pending: dict[int, tuple[str, tuple[str, ...]]] = {}
+        self._pending: dict[int, Asked] = {}
+        self._use_yes_price = use_yes_price
 
     def subscribe(self, markets: list[str]) -> list[str]:
         """Frames that open the book channel for `markets`; the venue merges repeated ones."""
-        # use_yes_price is sent although false is the default today: Kalshi announced a change of it.
+        # use_yes_price is always sent: Kalshi has announced that its default will change.
         return [
             self._frame(
                 "subscribe",
-                {"channels": [BOOKS], "market_tickers": chunk, "use_yes_price": False},
-                "subscribe",
-                chunk,
+                {"channels": [BOOKS], "market_tickers": chunk, "use_yes_price": self._use_yes_price},
+                Asked("subscribe", tuple(chunk)),
             )
             for chunk in _chunks(markets)
         ]
@@ -47,30 +58,27 @@ class Commands:
             self._frame(
                 "update_subscription",
                 {"sids": [sid], "market_tickers": chunk, "action": action},
-                action,
-                chunk,
+                Asked(action, tuple(chunk), sid),
             )
             for chunk in _chunks(markets)
         ]
 
     def lifecycle(self) -> str:
         """The frame that opens the lifecycle channel, which is about all markets."""
-        return self._frame("subscribe", {"channels": [LIFECYCLE]}, "lifecycle", [])
+        return self._frame("subscribe", {"channels": [LIFECYCLE]}, Asked("lifecycle"))
 
-    def answered(self, command_id: int) -> tuple[str, tuple[str, ...]]:
-        """What the command with this id asked, and for which markets; then it is forgotten."""
-        return self._pending.pop(command_id, ("", ()))
+    def answered(self, command_id: int) -> Asked:
+        """What the command with this id asked; then it is forgotten."""
+        return self._pending.pop(command_id, Asked())
 
     def awaited(self) -> set[str]:
         """Markets whose subscription has been asked for and not yet answered."""
-        asked = (
-            markets for action, markets in self._pending.values() if action in {"subscribe", "add_markets"}
-        )
+        asked = (each.markets for each in self._pending.values() if each.action in JOINING)
         return {market for markets in asked for market in markets}
 
-    def _frame(self, cmd: str, params: dict[str, Any], action: str, markets: list[str]) -> str:
+    def _frame(self, cmd: str, params: dict[str, Any], asked: Asked) -> str:
         self._id += 1
-        self._pending[self._id] = (action, tuple(markets))
+        self._pending[self._id] = asked
         if len(self._pending) > _PENDING_MAX:
             del self._pending[next(iter(self._pending))]
         return msgspec.json.encode({"id": self._id, "cmd": cmd, "params": params}).decode()

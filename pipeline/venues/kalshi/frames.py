@@ -6,7 +6,7 @@ Bodies hold only the fields that are used; others are skipped without being buil
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -15,14 +15,13 @@ from pipeline.venues.parsing import Counter, MarketName, NumberText
 
 
 class DeltaBody(msgspec.Struct, gc=False):
-    """A signed step of one price level; `ts_ms` and `ts` are the venue's time in two spellings."""
+    """A signed step of one price level. `ts_ms` is the venue's time in milliseconds, mostly."""
 
     market_ticker: MarketName
     price_dollars: NumberText
     delta_fp: NumberText
-    side: str
+    side: Literal["yes", "no"]
     ts_ms: Any = None
-    ts: Any = None
 
 
 class DeltaFrame(msgspec.Struct, gc=False, tag_field="type", tag="orderbook_delta"):
@@ -82,11 +81,27 @@ class TickersBody(msgspec.Struct, gc=False):
 
 
 class LifecycleBody(msgspec.Struct, gc=False):
-    """`market_lifecycle_v2`."""
+    """An announcement about a market, or about an event and with it about all its markets."""
 
-    event_type: str
-    market_ticker: MarketName
+    event_type: str = ""
+    market_ticker: MarketName | None = None
+    event_ticker: MarketName | None = None
     price_ranges: list[PriceRange] | None = None
+    close_ts: Any = None
+    is_deactivated: Any = None
+
+
+class TimesBody(msgspec.Struct, gc=False):
+    """The two spellings of a delta's time."""
+
+    ts: Any = None
+    ts_ms: Any = None
+
+
+class TimesFrame(msgspec.Struct, gc=False):
+    """The time of a frame alone."""
+
+    msg: TimesBody
 
 
 class TickerBody(msgspec.Struct, gc=False):
@@ -101,4 +116,5 @@ decode_subscribed = msgspec.json.Decoder(SubscribedBody).decode
 decode_error = msgspec.json.Decoder(ErrorBody).decode
 decode_tickers = msgspec.json.Decoder(TickersBody).decode
 decode_lifecycle = msgspec.json.Decoder(LifecycleBody).decode
+decode_times = msgspec.json.Decoder(TimesFrame).decode
 decode_ticker = msgspec.json.Decoder(TickerBody).decode

@@ -3,14 +3,20 @@
 In: tickers, response bodies. Out: paths under `.../trade-api/v2`, and markets in YES terms. Pure;
 the feed's MarketDirectory (feed/rest.py) does the asking.
 
-Two steps: `/markets` says grid, status and result; the fee formula belongs to the series, so
-`/series/S` is asked next (`fee_paths`, `parse_fees`), unless the configuration gives the fee.
+Two steps: `/markets` says grid, status, result and rules; the fee formula belongs to the series and may be
+overridden by the event, so `/series/S` and `/events/E` are asked next (`fee_paths`, `parse_fees`), unless
+the configuration gives the fee. A fee that is waived for a time counts in full: it may be overstated,
+never understated. Fee changes to come (`/series/fee_changes`) are not asked for: metadata is read again
+every ten minutes, and when the socket announces a change.
+
+`grid_ticks` is the finest step of a market's grid. A tapered grid is coarser near 0.50, so a price on
+`grid_ticks` need not be one that Kalshi takes; one that was read from the book is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import ROUND_CEILING, Decimal
 from urllib.parse import quote
 
@@ -33,6 +39,7 @@ MARKETS_PER_REQUEST = 100
 
 # Fee schedule of 2026-07-07: taker 0.07 x multiplier; makers pay nothing, a quarter or half of it.
 _TAKER_PPM = 70_000
+_MULTIPLIER_MAX = 100
 _MAKER_PPM = {
     "quadratic": 0,
     "quadratic_with_maker_fees": 17_500,
@@ -61,14 +68,27 @@ class PriceRange(msgspec.Struct, gc=False):
     step: str
 
 
+@dataclass(frozen=True, slots=True)
+class EventMarket(Market):
+    """A market whose fee is not known before its event has been asked for overrides too.
+
+    Until then `fee` is of kind UNKNOWN, and its rates are those of the series once that has answered.
+    """
+
+    event: str = ""
+
+
 class _Market(msgspec.Struct, gc=False):
     ticker: str
+    event_ticker: str = ""
     status: str = ""
     result: str | None = None
     close_time: str | None = None
     title: str | None = None
     price_ranges: list[PriceRange] | None = None
     fractional_trading_enabled: bool | None = None
+    rules_primary: str | None = None
+    rules_secondary: str | None = None
 
 
 class _Markets(msgspec.Struct, gc=False):
@@ -81,12 +101,21 @@ class _Series(msgspec.Struct, gc=False):
     fee_multiplier: Decimal | None = None
 
 
-class _SeriesAnswer(msgspec.Struct, gc=False):
-    series: _Series
+class _Event(msgspec.Struct, gc=False):
+    event_ticker: str
+    fee_type_override: str | None = None
+    fee_multiplier_override: Decimal | None = None
+
+
+class _FeeAnswer(msgspec.Struct, gc=False):
+    """`/series/S` answers with a series, `/events/E` with an event."""
+
+    series: _Series | None = None
+    event: _Event | None = None
 
 
 _decode_markets = msgspec.json.Decoder(_Markets).decode
-_decode_series = msgspec.json.Decoder(_SeriesAnswer).decode
+_decode_fees = msgspec.json.Decoder(_FeeAnswer).decode
 
 
 def smallest_step(ranges: Sequence[PriceRange], scale: Scale) -> int:
@@ -133,7 +162,7 @@ def _market(sent: _Market, fee: FeeSchedule) -> Market:
         status = MarketStatus.SETTLED if result else MarketStatus.CLOSED
     else:
         result = MarketResult.NONE
-    return Market(
+    return EventMarket(
         "kalshi",
         sent.ticker,
         scale,
@@ -145,46 +174,89 @@ def _market(sent: _Market, fee: FeeSchedule) -> Market:
         status=status,
         result=result,
         title=text_of(sent.title or ""),
+        rules="\n\n".join(part for part in (sent.rules_primary, sent.rules_secondary) if part),
+        event=sent.event_ticker,
     )
 
 
 def fee_paths(markets: Sequence[Market]) -> list[str]:
-    """Paths that answer for the fees of `markets` whose fee is not known: one a series."""
-    series = dict.fromkeys(series_of(each.market) for each in markets if each.fee == UNKNOWN_FEE)
-    return [f"/series/{quote(name, safe='')}" for name in series]
-
-
-def parse_fees(body: bytes, markets: Sequence[Market]) -> list[Market]:
-    """`markets` with the fee of the series in `body`; others unchanged. ValueError for nonsense.
-
-    A fee type without a published formula (`flat`) stays unknown, so the market is not traded.
-    """
-    try:
-        series = _decode_series(body).series
-        fee = _fee(series)
-    except UNREADABLE as error:
-        raise ValueError(f"Kalshi's series cannot be read: {text_of(error)}") from error
+    """Paths that answer for the fees of `markets` whose fee is not known: one a series, one an event."""
+    asked = [each for each in markets if each.fee == UNKNOWN_FEE]
+    series = dict.fromkeys(series_of(each.market) for each in asked)
+    events = dict.fromkeys(_event_of(each) for each in asked)
     return [
-        replace(each, fee=fee)
-        if each.fee == UNKNOWN_FEE and series_of(each.market) == series.ticker
-        else each
-        for each in markets
+        *(f"/series/{quote(name, safe='')}" for name in series),
+        *(f"/events/{quote(name, safe='')}" for name in events if name),
     ]
 
 
-def _fee(series: _Series) -> FeeSchedule:
-    multiplier = series.fee_multiplier
-    maker = _MAKER_PPM.get(series.fee_type or "")
+def _event_of(market: Market) -> str:
+    """The market's event; "" where the venue has not named one, and then the series decides alone."""
+    return market.event if isinstance(market, EventMarket) else ""
+
+
+def parse_fees(body: bytes, markets: Sequence[Market]) -> list[Market]:
+    """`markets` with the fee of the series or event in `body`; others unchanged. ValueError for nonsense.
+
+    The series comes first; the fee is known when the event has said that it overrides nothing, or what.
+    A fee type without a published formula (`flat`) stays unknown, so the market is not traded.
+    """
+    try:
+        answer = _decode_fees(body)
+        if answer.series is None and answer.event is None:
+            raise ValueError("neither a series nor an event is in it")
+        return [_priced(each, answer.series, answer.event) for each in markets]
+    except UNREADABLE as error:
+        raise ValueError(f"Kalshi's series or event cannot be read: {text_of(error)}") from error
+
+
+def _priced(market: Market, series: _Series | None, event: _Event | None) -> Market:
+    """A market with what a series or an event says of its fee, unless the fee is known already."""
+    if market.fee.kind is not FeeKind.UNKNOWN:
+        return market
+    own_event = _event_of(market)
+    if series is not None and series_of(market.market) == series.ticker:
+        fee = _rates(series.fee_type, series.fee_multiplier)
+        return replace(market, fee=fee if own_event else _known(fee))
+    if event is not None and event.event_ticker == own_event:
+        return replace(market, fee=_overridden(market.fee, event))
+    return market
+
+
+def _overridden(series: FeeSchedule, event: _Event) -> FeeSchedule:
+    """The fee where the event overrides formula, multiplier, both, or nothing (null) of the series."""
+    kind, multiplier = event.fee_type_override, event.fee_multiplier_override
+    if kind is not None:
+        if multiplier is None:
+            multiplier = Decimal(series.rate_ppm) / _TAKER_PPM if series != UNKNOWN_FEE else None
+        return _known(_rates(kind, multiplier))
+    if multiplier is None or series == UNKNOWN_FEE:
+        return _known(series)
+    fee = _rates("quadratic", multiplier)
+    if series.rate_ppm:
+        maker = Decimal(fee.rate_ppm * series.maker_rate_ppm) / series.rate_ppm
+    else:
+        # Nothing times a share is nothing: which share it was cannot be seen, so the largest counts.
+        maker = max(_MAKER_PPM.values()) * multiplier
+    return _known(replace(fee, maker_rate_ppm=_ppm(maker)))
+
+
+def _rates(kind: str | None, multiplier: Decimal | None) -> FeeSchedule:
+    """The rates of a formula times a multiplier, of kind UNKNOWN still; UNKNOWN_FEE without a formula."""
+    maker = _MAKER_PPM.get(kind or "")
     if maker is None or multiplier is None:
         return UNKNOWN_FEE
-    if not multiplier.is_finite() or not 0 <= multiplier <= 100:
+    if not multiplier.is_finite() or not 0 <= multiplier <= _MULTIPLIER_MAX:
         raise ValueError(f"a fee multiplier of {multiplier} makes no sense")
     return FeeSchedule(
-        FeeKind.KALSHI,
         rate_ppm=_ppm(_TAKER_PPM * multiplier),
         maker_rate_ppm=_ppm(maker * multiplier),
         precision_micros=_PRECISION_MICROS,
     )
+
+
+def _known(fee: FeeSchedule) -> FeeSchedule:
+    return UNKNOWN_FEE if fee == UNKNOWN_FEE else replace(fee, kind=FeeKind.KALSHI)
 
 
 def _ppm(rate: Decimal) -> int:

@@ -9,25 +9,24 @@ float would lose. Source of the shapes: Kraken's v2 documentation, channels book
 from __future__ import annotations
 
 from decimal import Decimal, InvalidOperation
-from typing import Annotated
 
 import msgspec
 
 from pipeline.model import Level, Market, MarketStatus, Scale, to_units
+from pipeline.venues.memo import NUMBER_MAX, Amounts, Moment
 from pipeline.venues.parsing import MarketName
 
 VENUE = "kraken"
 DECIMALS_MAX = 18
-NUMBER_MAX = 32
 STATUSES = {
     "online": MarketStatus.OPEN,
     "delisted": MarketStatus.CLOSED,
-    "work_in_progress": MarketStatus.CLOSED,
     "cancel_only": MarketStatus.PAUSED,
     "limit_only": MarketStatus.PAUSED,
     "maintenance": MarketStatus.PAUSED,
     "post_only": MarketStatus.PAUSED,
     "reduce_only": MarketStatus.PAUSED,
+    "work_in_progress": MarketStatus.PAUSED,
 }
 
 _NOTHING = msgspec.Raw(b"null")
@@ -41,17 +40,24 @@ class WireLevel(msgspec.Struct, gc=False):
 
 
 class WireBook(msgspec.Struct, gc=False):
-    """One element of a book frame's `data`. The symbol is empty in frames of other channels."""
+    """One element of a book frame's `data`. Without a checksum it proves nothing, so it must have one."""
 
-    symbol: Annotated[str, msgspec.Meta(max_length=128)] = ""
-    bids: list[WireLevel] = []
-    asks: list[WireLevel] = []
-    checksum: int | None = None
-    timestamp: str | None = None
+    symbol: MarketName
+    bids: list[WireLevel]
+    asks: list[WireLevel]
+    checksum: int
+    timestamp: Moment | None = None
+
+
+class _UntimedBook(msgspec.Struct, gc=False):
+    symbol: MarketName
+    bids: list[WireLevel]
+    asks: list[WireLevel]
+    checksum: int
 
 
 class BookFrame(msgspec.Struct, gc=False):
-    """A book frame; heartbeats and status frames fit into it too, and then `channel` says so."""
+    """A sound book frame; a heartbeat fits into it too, and then `channel` says so."""
 
     channel: str = ""
     type: str = ""
@@ -69,6 +75,7 @@ class Envelope(msgspec.Struct, gc=False):
     error: str | None = None
     symbol: str | None = None
     result: msgspec.Raw = _NOTHING
+    req_id: object = None
     rate_error: str | None = msgspec.field(default=None, name="Error")
 
 
@@ -115,7 +122,8 @@ class Pair(msgspec.Struct, gc=False):
 decode_book_frame = msgspec.json.Decoder(BookFrame).decode
 decode_envelope = msgspec.json.Decoder(Envelope).decode
 decode_elements = msgspec.json.Decoder(list[msgspec.Raw]).decode
-decode_book = msgspec.json.Decoder(WireBook).decode
+_decode_timed = msgspec.json.Decoder(WireBook).decode
+_decode_untimed = msgspec.json.Decoder(_UntimedBook).decode
 decode_named = msgspec.json.Decoder(Named).decode
 decode_result = msgspec.json.Decoder(Result | None).decode
 decode_systems = msgspec.json.Decoder(list[System]).decode
@@ -123,17 +131,18 @@ decode_instruments = msgspec.json.Decoder(Instruments).decode
 decode_pair = msgspec.json.Decoder(Pair).decode
 
 
-def read_levels(side: list[WireLevel], scale: Scale) -> list[Level]:
+def decode_book(element: msgspec.Raw) -> WireBook:
+    """One element of a book frame. A time that cannot be read harms nobody: it is left out."""
+    try:
+        return _decode_timed(element)
+    except ValueError:
+        book = _decode_untimed(element)
+        return WireBook(book.symbol, book.bids, book.asks, book.checksum)
+
+
+def read_levels(side: list[WireLevel], ticks: Amounts[bytes], units: Amounts[bytes]) -> list[Level]:
     """Levels of one side in the order sent. ValueError for a price or size that cannot be."""
-    price_decimals, size_decimals = scale.price_decimals, scale.size_decimals
-    levels = []
-    for level in side:
-        ticks = to_units(str(level.price, "ascii"), price_decimals)
-        units = to_units(str(level.qty, "ascii"), size_decimals)
-        if ticks <= 0 or units < 0:
-            raise ValueError(f"no level can be {units} units at {ticks} ticks")
-        levels.append((ticks, units))
-    return levels
+    return [(ticks[bytes(level.price)], units[bytes(level.qty)]) for level in side]
 
 
 def widest_scale(book: WireBook, known: Scale | None) -> Scale:

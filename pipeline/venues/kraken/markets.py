@@ -20,20 +20,10 @@ from pipeline.model import (
     MarketStatus,
     Scale,
 )
+from pipeline.venues.kraken.frames import DECIMALS_MAX, STATUSES
 from pipeline.venues.parsing import UNREADABLE, VenueTroubleError, published_units, text_of
 
 _OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
-_STATUS = {
-    "online": MarketStatus.OPEN,
-    "cancel_only": MarketStatus.PAUSED,
-    "post_only": MarketStatus.PAUSED,
-    "limit_only": MarketStatus.PAUSED,
-    "reduce_only": MarketStatus.PAUSED,
-    "maintenance": MarketStatus.PAUSED,
-    "work_in_progress": MarketStatus.PAUSED,
-    "delisted": MarketStatus.CLOSED,
-}
-_DECIMALS_MAX = 18
 
 
 class _Pair(msgspec.Struct, gc=False):
@@ -92,7 +82,7 @@ def parse(body: bytes, wanted: Sequence[str], fee: FeeSchedule | None) -> list[M
 
 
 def _market(symbol: str, sent: _Pair, fee: FeeSchedule | None) -> Market:
-    if not (0 <= sent.pair_decimals <= _DECIMALS_MAX and 0 <= sent.lot_decimals <= _DECIMALS_MAX):
+    if not (0 <= sent.pair_decimals <= DECIMALS_MAX and 0 <= sent.lot_decimals <= DECIMALS_MAX):
         raise ValueError(f"{symbol} with {sent.pair_decimals} and {sent.lot_decimals} decimals")
     scale = Scale(sent.pair_decimals, sent.lot_decimals)
     return Market(
@@ -104,7 +94,7 @@ def _market(symbol: str, sent: _Pair, fee: FeeSchedule | None) -> Market:
         min_units=published_units(sent.ordermin, scale.size_decimals),
         min_cost_micros=published_units(sent.costmin, 6),
         fee=fee or _fee(sent),
-        status=_STATUS.get(sent.status or "", MarketStatus.UNKNOWN),
+        status=STATUSES.get(sent.status or "", MarketStatus.UNKNOWN),
         title=symbol,
     )
 

@@ -7,11 +7,14 @@ change nothing for us have no fields at all.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from pipeline.venues.parsing import MarketName, NumberText
+
+Millis = Annotated[int, msgspec.Meta(ge=0, le=2**43)]
+Digest = Annotated[str, msgspec.Meta(max_length=128)]
 
 
 class BookLevel(msgspec.Struct, gc=False):
@@ -22,12 +25,18 @@ class BookLevel(msgspec.Struct, gc=False):
 
 
 class LevelChange(msgspec.Struct, gc=False):
-    """One entry of a `price_change`: the new size at a price of one token."""
+    """One entry of a `price_change`: the new size at a price of one token.
+
+    `best_bid` and `best_ask` hold once the batch that `hash` names is whole.
+    """
 
     asset_id: MarketName
     price: NumberText
     size: NumberText
-    side: str
+    side: Literal["BUY", "SELL"]
+    hash: Digest | None = None
+    best_bid: NumberText | None = None
+    best_ask: NumberText | None = None
 
 
 class BookMessage(msgspec.Struct, gc=False, tag_field="event_type", tag="book"):
@@ -37,13 +46,22 @@ class BookMessage(msgspec.Struct, gc=False, tag_field="event_type", tag="book"):
     bids: list[BookLevel] | None = None
     asks: list[BookLevel] | None = None
     timestamp: Any = None
+    hash: Any = None
+    # Not every frame has these two.
+    tick_size: Any = None
+    min_order_size: Any = None
 
 
-class PriceChange(msgspec.Struct, gc=False, tag_field="event_type", tag="price_change"):
-    """Changed levels, mostly the mirrored change of both tokens of a market."""
+class PriceChange(msgspec.Struct, gc=False):
+    """Changed levels, mostly the mirrored change of both tokens of a market.
 
+    Not tagged like the others, because it is most of what comes and its `event_type` comes last: a tag
+    is looked for before anything else is read.
+    """
+
+    event_type: Literal["price_change"]
     price_changes: list[LevelChange]
-    timestamp: Any = None
+    timestamp: Millis = 0
 
 
 class TickSizeChange(msgspec.Struct, gc=False, tag_field="event_type", tag="tick_size_change"):
@@ -89,12 +107,11 @@ class AssetOnly(msgspec.Struct, gc=False):
     asset_id: MarketName
 
 
-Message = (
-    BookMessage | PriceChange | TickSizeChange | MarketResolved | LastTradePrice | BestBidAsk | NewMarket
-)
+Message = BookMessage | TickSizeChange | MarketResolved | LastTradePrice | BestBidAsk | NewMarket
 
+# Not strict: the time is digits in a text.
+decode_change = msgspec.json.Decoder(PriceChange, strict=False).decode
 decode_message = msgspec.json.Decoder(Message).decode
-decode_messages = msgspec.json.Decoder(list[Message]).decode
 decode_items = msgspec.json.Decoder(list[msgspec.Raw]).decode
 decode_loose = msgspec.json.Decoder(LooseMessage).decode
 decode_book = msgspec.json.Decoder(BookMessage).decode

@@ -41,6 +41,7 @@ class _Market(msgspec.Struct, gc=False, rename="camel"):
     clob_token_ids: str | None = None
     outcome_prices: str | None = None
     question: str | None = None
+    description: str | None = None
     end_date: str | None = None
     closed: bool | None = None
     accepting_orders: bool | None = None
@@ -99,6 +100,7 @@ def _tokens(sent: _Market, names: frozenset[str], fee: FeeSchedule | None) -> It
             result=result,
             partner=tokens[1 - index],
             title=text_of(sent.question or ""),
+            rules=sent.description or "",
         )
 
 

@@ -10,7 +10,7 @@ import pytest
 from pipeline.feed.book import BookKeeper
 from pipeline.model import BookState, Scale
 from pipeline.tape import TapeLine, read
-from pipeline.venues.codec import Bad, Change, Event, Gap, Ignored, Snapshot, Subscribed
+from pipeline.venues.codec import Bad, Change, Event, Gap, Ignored, Snapshot
 from pipeline.venues.coinbase.books import CoinbaseCodec, make
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "coinbase"
@@ -33,16 +33,21 @@ def only(events: list[Event]) -> Event:
 
 
 def test_subscribing_sends_one_channel_a_message_and_heartbeats_once() -> None:
-    """The venue takes one channel a message; heartbeats keep a quiet connection open."""
+    """Books first, then the heartbeats that keep a quiet connection open, then the products' status."""
     codec = make({})
-    books, beats = map(json.loads, codec.subscribe(["BTC-USD", "ETH-USD"]))
+    books, beats, status = map(json.loads, codec.subscribe(["BTC-USD", "ETH-USD"]))
     assert books == {
         "type": "subscribe",
         "channel": "level2",
         "product_ids": ["BTC-USD", "ETH-USD"],
     }
     assert beats == {"type": "subscribe", "channel": "heartbeats"}
-    assert len(codec.subscribe(["SOL-USD"])) == 1
+    assert status == {**books, "channel": "status"}
+    later = [json.loads(text) for text in codec.subscribe(["SOL-USD"])]
+    assert [(request["channel"], request["product_ids"]) for request in later] == [
+        ("level2", ["SOL-USD"]),
+        ("status", ["SOL-USD"]),
+    ]
     assert codec.ping() is None
 
 
@@ -53,15 +58,17 @@ def test_a_resync_unsubscribes_and_subscribes_again() -> None:
     requests = [json.loads(text) for text in codec.resync(["BTC-USD"])]
     assert [request["type"] for request in requests] == ["unsubscribe", "subscribe"]
     assert all(request["product_ids"] == ["BTC-USD"] for request in requests)
+    assert all(request["channel"] == "level2" for request in requests)
+    assert codec.resync([]) == codec.subscribe([]) == codec.unsubscribe([]) == []
 
 
 def test_a_snapshot_becomes_exact_integers() -> None:
-    """Eight decimals each by default, `offer` is the ask, the frame's time counts."""
+    """Eight decimals each by default, `offer` is the ask, the frame's time counts to the microsecond."""
     assert only(make({}).decode(frame("l2_snapshot"))) == Snapshot(
         "BTC-USD",
         bids=[(6_410_001_000_000, 25_000_000), (6_409_950_000_000, 100_000_001)],
         asks=[(6_410_002_000_000, 10_000_000), (6_410_100_000_000, 300_000_000)],
-        venue_ns=1_793_607_330_123_456_000,
+        venue_ns=1_793_607_330_123_457_000,
     )
 
 
@@ -130,11 +137,15 @@ def test_frames_of_every_channel_count_in_the_sequence() -> None:
 
 
 @pytest.mark.parametrize("number", [0, 4, 5])
-def test_an_old_number_is_a_duplicate_and_changes_nothing(number: int) -> None:
+def test_an_old_frame_is_a_duplicate_and_changes_nothing(number: int) -> None:
     """The same frame again, or one from before, is counted and dropped."""
+
+    def timed(number: int) -> bytes:
+        return update(number).replace(b'"events"', b'"timestamp":"2026-11-02T08:15:3%dZ","events"' % number)
+
     codec = make({})
-    codec.decode(update(5))
-    assert only(codec.decode(update(number))) == Ignored("duplicate", duplicate=True)
+    codec.decode(timed(5))
+    assert only(codec.decode(timed(number))) == Ignored("duplicate", duplicate=True)
     assert codec.last_sequence == 5
 
 
@@ -177,15 +188,6 @@ def test_a_book_frame_without_a_number_proves_nothing() -> None:
     bad = only(make({}).decode(update(0).replace(b'"sequence_num"', b'"number"')))
     assert isinstance(bad, Bad)
     assert bad.lost
-
-
-def test_answers_and_errors() -> None:
-    """The answer lists all products; an error has no channel and is no bad frame."""
-    assert only(make({}).decode(frame("subscriptions"))) == Subscribed(("BTC-USD", "ETH-USD"), ok=True)
-    refused = only(make({}).decode(frame("error")))
-    assert isinstance(refused, Subscribed)
-    assert (refused.ok, refused.markets) == (False, ())
-    assert "too many L2 streams" in refused.why
 
 
 def test_a_usdc_alias_is_given_the_name_that_was_asked_for() -> None:

@@ -25,7 +25,8 @@ from pipeline.venues.codec import (
     Status,
     Subscribed,
 )
-from pipeline.venues.kalshi.books import SIDS_MAX, KalshiCodec, make
+from pipeline.venues.kalshi.books import KalshiCodec, make
+from pipeline.venues.kalshi.subscriptions import SIDS_MAX
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "kalshi"
 A, B = "KXRAIN-26NOV30-T2", "KXRAIN-26NOV30-T5"
@@ -114,6 +115,27 @@ def test_without_milliseconds_the_time_is_the_text() -> None:
     """Frames of spring 2026 have only `ts`; a NO step is one of the mirrored ask."""
     event = only(make({}).decode(frame("orderbook_delta_without_ms")))
     assert event == Change(A, [], [(427_500, 499)], 1_793_607_330_250_750_000, relative=True)
+
+
+@pytest.mark.parametrize("ms", ["1793607330251", 1793607330251])
+def test_milliseconds_win_over_the_text(ms: Any) -> None:
+    """`ts_ms` is exact, whether a number or its text."""
+    event = only(make({}).decode(delta(1, ts="2026-01-01T00:00:00Z", ts_ms=ms)))
+    assert isinstance(event, Change)
+    assert event.venue_ns == 1_793_607_330_251_000_000
+
+
+@pytest.mark.parametrize("yes_prices", [False, True])
+def test_no_levels_come_in_prices_of_no_or_of_yes(yes_prices: bool) -> None:
+    """Kalshi will change the default: what was asked for is what is read, and the book is the same."""
+    codec = KalshiCodec({}, use_yes_price=yes_prices)
+    (command, _) = map(json.loads, codec.subscribe([A]))
+    assert command["params"]["use_yes_price"] is yes_prices
+    at = "0.4500" if yes_prices else "0.5500"
+    keeper = BookKeeper("kalshi")
+    keeper.apply_frame(codec.decode(snapshot(1, no=f"5@{at}")))
+    keeper.apply_frame(codec.decode(delta(2, side="no", price_dollars=at, step="1.50")))
+    assert keeper.books[A].top() == ([(400_000, 1_000)], [(450_000, 650)])
 
 
 @pytest.mark.parametrize("ts", [None, 5, "soon", "", [], {"a": 1}, "0001-01-01T00:00:00Z"])
@@ -256,6 +278,20 @@ def test_another_subscription_is_not_touched_by_a_gap() -> None:
         keeper.apply_frame(codec.decode(text))
     assert states(keeper) == {A: BookState.GAP, B: BookState.LIVE}
     assert keeper.gaps == 1
+
+
+@pytest.mark.parametrize("sid", [5, 7, 99])
+def test_a_step_on_a_strange_subscription_is_not_applied(sid: int) -> None:
+    """Without a snapshot there it cannot be in order, whether that subscription is known or not."""
+    codec, keeper = live()
+    codec.decode(snapshot(1, "KXOTHER-1", sid=7))
+    before = keeper.books[A].top()
+    events = codec.decode(delta(2, sid=sid))
+    assert not [event for event in events if isinstance(event, Change)]
+    keeper.apply_frame(events)
+    assert states(keeper) == {A: BookState.GAP, B: BookState.LIVE}
+    assert before != keeper.books[A].top()
+    assert codec.decode(frame("lifecycle_metadata")) == [Settled(A)]
 
 
 def test_a_duplicate_is_counted_and_dropped() -> None:
@@ -451,12 +487,82 @@ def test_an_ending_error_without_a_number_ends_what_it_names() -> None:
 
 
 def test_an_error_about_our_command_refuses_its_markets() -> None:
-    """Error 26 and the like: the command's markets are named with the venue's words."""
+    """A full connection says so with the command's markets; these can be asked for again all the same."""
     codec = make({})
     codec.subscribe([A, B])
     why = "error 26: Subscription market limit exceeded"
-    assert only(codec.decode(frame("error_limit"))) == Subscribed((A, B), ok=False, why=why)
+    refusal = Subscribed((A, B), ok=False, why=why, full=True)
+    assert only(codec.decode(frame("error_limit"))) == refusal
     assert [json.loads(text)["params"]["market_tickers"] for text in codec.resync([A])] == [[A]]
+
+
+@pytest.mark.parametrize("names", [{"market_ticker": B}, {"market_tickers": [B]}])
+def test_a_refusal_may_be_of_some_of_the_markets(names: dict[str, Any]) -> None:
+    """Those that the venue names are refused, and subscribed to anew when they are wanted again."""
+    codec = make({})
+    codec.subscribe([A, B])
+    codec.decode(frame("subscribed"))
+    refusal = reply("error", id=1, msg={"code": 11, "msg": "no such market"} | names)
+    assert only(codec.decode(refusal)) == Subscribed((B,), ok=False, why="error 11: no such market")
+    first, second = map(json.loads, codec.resync([A, B]))
+    assert (first["params"]["action"], first["params"]["market_tickers"]) == ("get_snapshot", [A])
+    assert (second["params"]["action"], second["params"]["market_tickers"]) == ("add_markets", [B])
+
+
+def test_too_many_requests_refuse_the_command_and_nothing_else() -> None:
+    """Error 27 names what was asked, so that it is asked again later; the books stay what they are."""
+    codec, keeper = live()
+    (command,) = map(json.loads, codec.resync([A]))
+    refusal = reply("error", id=command["id"], msg={"code": 27, "msg": "too many requests"})
+    assert only(codec.decode(refusal)) == Subscribed((A,), ok=False, why="error 27: too many requests")
+    (again,) = map(json.loads, codec.resync([B]))
+    assert again["params"] == {"sids": [4], "market_tickers": [B], "action": "get_snapshot"}
+    assert set(states(keeper).values()) == {BookState.LIVE}
+
+
+def test_a_subscription_that_the_venue_does_not_know_is_gone() -> None:
+    """Error 7 to a command is as good as an end of the subscription: it is opened anew."""
+    codec, keeper = live()
+    (command,) = map(json.loads, codec.resync([A]))
+    unknown = reply("error", id=command["id"], msg={"code": 7, "msg": "Unknown subscription ID"})
+    keeper.apply_frame(codec.decode(unknown))
+    assert set(states(keeper).values()) == {BookState.GAP}
+    (again,) = map(json.loads, codec.resync([A, B]))
+    assert (again["cmd"], again["params"]["market_tickers"]) == ("subscribe", [A, B])
+
+
+def test_a_subscription_merged_into_an_old_one_is_asked_for_snapshots() -> None:
+    """After an ending error the venue may answer `ok` for what it still has, and then sends no books."""
+    codec, keeper = live()
+    keeper.apply_frame(codec.decode(frame("error_channel")))
+    (command,) = map(json.loads, codec.resync([A, B]))
+    assert command["cmd"] == "subscribe"
+    merged = reply("ok", id=command["id"], sid=4, seq=9, msg={"market_tickers": [A, B]})
+    assert only(codec.decode(merged)) == Subscribed((A, B), ok=True)
+    keeper.apply_frame(codec.decode(delta(10)))
+    assert set(states(keeper).values()) == {BookState.GAP}
+    (repair,) = map(json.loads, codec.resync([A, B]))
+    assert repair["params"] == {"sids": [4], "market_tickers": [A, B], "action": "get_snapshot"}
+    for text in (snapshot(11, A), snapshot(12, B)):
+        keeper.apply_frame(codec.decode(text))
+    assert (set(states(keeper).values()), keeper.gaps) == ({BookState.LIVE}, 0)
+
+
+def test_gap_upon_gap_is_not_request_upon_request() -> None:
+    """While snapshots are under way, books lost anew wait for them, unless they are asked for once more."""
+    codec, keeper = live()
+    keeper.apply_frame(codec.decode(delta(7)))
+    assert len(codec.resync([A, B])) == 1
+    keeper.apply_frame(codec.decode(snapshot(8, A)))
+    keeper.apply_frame(codec.decode(delta(20)))
+    assert states(keeper) == {A: BookState.GAP, B: BookState.GAP}
+    assert codec.resync([A]) == []
+    (again,) = map(json.loads, codec.resync([A, B]))
+    assert again["params"]["market_tickers"] == [A, B]
+    for text in (snapshot(21, A), snapshot(22, B)):
+        keeper.apply_frame(codec.decode(text))
+    assert set(states(keeper).values()) == {BookState.LIVE}
+    assert len(codec.resync([A])) == 1
 
 
 def test_errors_about_nothing_of_ours_change_nothing() -> None:
@@ -469,50 +575,130 @@ def test_errors_about_nothing_of_ours_change_nothing() -> None:
     assert states(keeper) == {A: BookState.LIVE, B: BookState.LIVE}
 
 
-def test_an_error_that_ends_the_lifecycle_channel_leaves_the_books() -> None:
-    """The channel is asked for again with the next subscription."""
-    codec, _ = live()
-    ended = reply("error", sid=5, msg={"code": 10, "msg": "x"})
-    assert only(codec.decode(ended)) == Ignored("error 10: x")
-    commands = [json.loads(text) for text in codec.subscribe(["KXNEW-1"])]
-    assert commands[-1]["params"] == {"channels": ["market_lifecycle_v2"]}
+@pytest.mark.parametrize(
+    "end",
+    [
+        {"type": "error", "sid": 5, "msg": {"code": 10, "msg": "x"}},
+        {"type": "error", "sid": 5, "msg": {"code": 25, "msg": "x"}},
+        {"type": "unsubscribed", "sid": 5, "seq": 1},
+    ],
+    ids=str,
+)
+def test_the_end_of_the_lifecycle_channel_leaves_the_books(end: dict[str, Any]) -> None:
+    """It is told, and asked for again by whatever is asked next; what was missed is read by REST."""
+    codec, keeper = live()
+    event = only(codec.decode(json.dumps(end).encode()))
+    assert isinstance(event, Subscribed)
+    assert (event.markets, event.ok, "market_lifecycle_v2" in event.why) == ((), False, True)
+    keeper.apply(event)
+    assert set(states(keeper).values()) == {BookState.LIVE}
+    (command,) = map(json.loads, codec.subscribe([]))
+    assert command["params"] == {"channels": ["market_lifecycle_v2"]}
+    assert codec.subscribe([]) == []
+    answer = reply("subscribed", id=command["id"], msg={"channel": "market_lifecycle_v2", "sid": 6})
+    assert codec.decode(answer)[1:] == [Settled(A), Settled(B)]
+
+
+@pytest.mark.parametrize(("code", "again"), [(27, 1), (18, 1), (10, 1), (8, 0)])
+def test_a_lifecycle_channel_that_is_refused_is_asked_for_again(code: int, again: int) -> None:
+    """Unless the venue does not have such a channel."""
+    codec = make({})
+    codec.subscribe([A])
+    codec.decode(reply("error", id=2, msg={"code": code, "msg": "no"}))
+    assert len(codec.subscribe([])) == again
 
 
 # -- lifecycle and other channels
 
 
 @pytest.mark.parametrize(
-    ("name", "event"),
+    ("name", "events"),
     [
-        ("lifecycle_determined", Settled(A)),
-        ("lifecycle_deactivated", Status(A, tradable=False, word="deactivated")),
-        ("lifecycle_activated", Status(A, tradable=True, word="activated")),
-        ("lifecycle_price_levels", Listed(Market("kalshi", A, SCALE, grid_ticks=1_000))),
-        ("lifecycle_metadata", Ignored("market_lifecycle_v2 metadata_updated")),
-        ("event_fee_update", Ignored("event_fee_update")),
-        ("ok", Ignored("ok")),
-        ("ticker", Ignored("ticker")),
-        ("trade", Ignored("trade")),
+        ("lifecycle_determined", [Status(A, tradable=False, word="determined"), Settled(A)]),
+        ("lifecycle_deactivated", [Status(A, tradable=False, word="deactivated")]),
+        ("lifecycle_activated", [Status(A, tradable=True, word="activated"), Settled(A)]),
+        ("lifecycle_price_levels", [Listed(Market("kalshi", A, SCALE, grid_ticks=1_000))]),
+        (
+            "lifecycle_close_date",
+            [Listed(Market("kalshi", A, SCALE, close_ns=1_796_101_200_000_000_000)), Settled(A)],
+        ),
+        ("lifecycle_created", [Ignored("market_lifecycle_v2 created")]),
+        ("lifecycle_metadata", [Settled(A)]),
+        ("ok", [Ignored("ok")]),
+        ("ticker", [Ignored("ticker")]),
+        ("trade", [Ignored("trade")]),
     ],
 )
-def test_messages_beside_the_book(name: str, event: Event) -> None:
+def test_messages_beside_the_book(name: str, events: list[Event]) -> None:
     """Each has its one meaning, and none is a bad frame."""
-    assert only(subscribed(A).decode(frame(name))) == event
-    assert only(make({}).decode(frame(name))) == event
+    assert subscribed(A).decode(frame(name)) == events
+    assert make({}).decode(frame(name)) == events
 
 
-def test_a_change_of_the_grid_that_does_not_say_it_is_ignored() -> None:
-    """Zero is no grid."""
+@pytest.mark.parametrize("name", ["event_fee_update", "event_lifecycle"])
+def test_news_of_an_event_is_news_of_its_markets(name: str) -> None:
+    """The metadata of all that we follow of it is read again, and of no other."""
+    codec = subscribed(A, B, "KXRAIN-26NOV301-T2", "KXRAIN-26NOV30")
+    assert codec.decode(frame(name)) == [Settled(A), Settled(B), Settled("KXRAIN-26NOV30")]
+    assert isinstance(only(subscribed("KXSNOW-1").decode(frame(name))), Ignored)
+    listening = make({})
+    listening.decode(snapshot(1, A))
+    assert listening.decode(frame(name)) == [Settled(A)]
+
+
+def test_news_of_an_event_counts_in_its_channel() -> None:
+    """What follows it is in order; a number that is missing makes all metadata be read again."""
+    codec, keeper = live()
+    for name, seq in (("lifecycle_metadata", 1), ("event_fee_update", 2), ("event_lifecycle", 3)):
+        text = json.loads(frame(name)) | {"seq": seq}
+        assert codec.decode(json.dumps(text).encode())[0] == Settled(A)
+    lost = json.loads(frame("lifecycle_created")) | {"seq": 5}
+    events = codec.decode(json.dumps(lost).encode())
+    assert events[1:] == [Settled(A), Settled(B), Ignored("market_lifecycle_v2 created")]
+    keeper.apply_frame(events)
+    assert (keeper.bad_frames, keeper.gaps, set(states(keeper).values())) == (1, 0, {BookState.LIVE})
+
+
+@pytest.mark.parametrize("flag", [True, False, None, "no"])
+def test_a_market_trades_only_when_word_and_flag_agree(flag: Any) -> None:
+    """`is_deactivated` is cautious beside the word: nothing is opened by it."""
+    text = json.loads(frame("lifecycle_activated"))
+    text["msg"]["is_deactivated"] = flag
+    opened = make({}).decode(json.dumps(text).encode())[0]
+    assert opened == Status(A, tradable=flag is not True, word="activated")
+    text["msg"]["event_type"] = "deactivated"
+    closed = only(make({}).decode(json.dumps(text).encode()))
+    assert closed == Status(A, tradable=False, word="deactivated")
+
+
+@pytest.mark.parametrize("when", [None, "soon", -5, 10**30, 1.5])
+def test_a_close_that_cannot_be_read_is_read_by_rest(when: Any) -> None:
+    """The socket says only that it moved."""
+    text = json.loads(frame("lifecycle_close_date"))
+    text["msg"]["close_ts"] = when
+    assert make({}).decode(json.dumps(text).encode()) == [Settled(A)]
+
+
+@pytest.mark.parametrize("body", [{}, {"event_type": "settled"}, {"market_ticker": 5}, [], None])
+def test_news_of_nobody_is_a_bad_frame(body: Any) -> None:
+    """It has a number all the same, so nothing seems to be missing after it."""
+    codec, keeper = live()
+    keeper.apply_frame(codec.decode(reply("market_lifecycle_v2", sid=5, seq=1, msg=body)))
+    assert codec.decode(frame("lifecycle_metadata").replace(b'"seq":1', b'"seq":2')) == [Settled(A)]
+    assert (keeper.bad_frames, set(states(keeper).values())) == (1, {BookState.LIVE})
+
+
+def test_a_new_grid_that_is_not_told_is_read_by_rest() -> None:
+    """No steps are no grid."""
     text = json.loads(frame("lifecycle_price_levels"))
     text["msg"]["price_ranges"] = []
-    event = only(make({}).decode(json.dumps(text).encode()))
-    assert event == Ignored("market_lifecycle_v2 price_level_structure_updated")
+    assert only(make({}).decode(json.dumps(text).encode())) == Settled(A)
 
 
 def test_a_settlement_is_told_like_a_determination() -> None:
-    """Both mean: read the metadata again."""
+    """From either on nobody trades, and the metadata is read again."""
     text = frame("lifecycle_determined").replace(b"determined", b"settled")
-    assert only(make({}).decode(text)) == Settled(A)
+    assert make({}).decode(text) == [Status(A, tradable=False, word="settled"), Settled(A)]
 
 
 def test_the_lifecycle_of_others_is_not_told() -> None:
@@ -535,7 +721,9 @@ def test_lost_lifecycle_messages_are_seen_and_lose_no_book() -> None:
     first = frame("lifecycle_metadata")
     codec.decode(first)
     assert only(codec.decode(first)) == Ignored("duplicate", duplicate=True)
-    keeper.apply_frame(codec.decode(first.replace(b'"seq":1', b'"seq":4')))
+    events = codec.decode(first.replace(b'"seq":1', b'"seq":4'))
+    assert events[1:] == [Settled(A), Settled(B), Settled(A)]
+    keeper.apply_frame(events)
     assert (keeper.bad_frames, keeper.gaps, states(keeper)[A]) == (1, 0, BookState.LIVE)
 
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from pipeline.venues.kalshi.books import KalshiCodec, make
-from pipeline.venues.kalshi.commands import TICKERS_MAX, Commands
+from pipeline.venues.kalshi.commands import TICKERS_MAX, Asked, Commands
 
 A, B, C = "KX-A", "KX-B", "KX-C"
 
@@ -108,9 +108,9 @@ def test_kalshi_has_no_pings_of_its_own() -> None:
 
 def test_commands_that_are_never_answered_are_forgotten() -> None:
     """What is remembered of them is bounded, the oldest goes first."""
-    commands = Commands()
+    commands = Commands(use_yes_price=False)
     for number in range(300):
         commands.update("get_snapshot", 1, [f"KX-{number}"])
-    assert commands.answered(1) == ("", ())
-    assert commands.answered(300) == ("get_snapshot", ("KX-299",))
-    assert commands.answered(300) == ("", ())
+    assert commands.answered(1) == Asked()
+    assert commands.answered(300) == Asked("get_snapshot", ("KX-299",), 1)
+    assert commands.answered(300) == Asked()

@@ -30,7 +30,7 @@ def frame(name: str) -> bytes:
     return (DATA / f"ws_{name}.json").read_bytes()
 
 
-def book_frame(kind: str, bids: str = "", asks: str = "", rest: str = "") -> bytes:
+def book_frame(kind: str, bids: str = "", asks: str = "", rest: str = ',"checksum":0') -> bytes:
     def side(levels: str) -> str:
         pairs = [level.split("@") for level in levels.split()]
         return ",".join(f'{{"price":{price},"qty":{size}}}' for size, price in pairs)
@@ -66,6 +66,16 @@ def test_subscribing_asks_for_instruments_once_and_for_books_of_the_depth() -> N
     assert third["req_id"] == 3
 
 
+def test_many_symbols_are_asked_for_in_chunks() -> None:
+    """No request names more than 50 symbols, and together they name each once."""
+    symbols = [f"A{number}/USD" for number in range(120)]
+    codec = make({})
+    for texts in (codec.subscribe(symbols)[1:], codec.unsubscribe(symbols)):
+        asked = [json.loads(text)["params"]["symbol"] for text in texts]
+        assert [len(chunk) for chunk in asked] == [50, 50, 20]
+        assert [symbol for chunk in asked for symbol in chunk] == symbols
+
+
 def test_a_resync_unsubscribes_with_the_depth_and_subscribes_again() -> None:
     """Kraken refuses an unsubscribe that does not repeat the depth."""
     codec = make({})
@@ -73,6 +83,7 @@ def test_a_resync_unsubscribes_with_the_depth_and_subscribes_again() -> None:
     leave, again = map(json.loads, codec.resync(["BTC/USD"]))
     assert (leave["method"], leave["params"]["depth"]) == ("unsubscribe", DEFAULT_DEPTH)
     assert (again["method"], again["params"]["symbol"]) == ("subscribe", ["BTC/USD"])
+    assert codec.resync([]) == codec.subscribe([]) == codec.unsubscribe([]) == []
 
 
 def test_a_depth_that_kraken_does_not_offer_is_a_broken_invariant() -> None:
@@ -176,15 +187,18 @@ def test_a_scale_nobody_told_is_that_of_the_widest_numbers() -> None:
     assert snapshot.asks == [(1000, 2_500_000)]
 
 
-def test_a_guessed_scale_that_proves_narrow_widens_with_the_next_snapshot() -> None:
-    """An update off the guessed scale is lost, and the same does not happen twice."""
+def test_a_guessed_scale_that_proves_narrow_widens() -> None:
+    """A message off the guessed scale is lost, and the same does not happen twice."""
     codec = make({})
     codec.decode(book_frame("snapshot", "1@0.5", "2@0.6"))
-    bad = only(codec.decode(book_frame("update", "1@0.55")))
+    bad, listed = codec.decode(book_frame("update", "1@0.55"))
     assert isinstance(bad, Bad)
     assert (bad.lost, bad.markets) == (True, ("BTC/USD",))
-    listed, _ = codec.decode(book_frame("snapshot", "1@0.5", "2.5@0.6"))
+    assert listed == Listed(Market("kraken", "BTC/USD", Scale(2, 0)))
+    listed, snapshot = codec.decode(book_frame("snapshot", "1@0.5", "2.5@0.6"))
     assert listed == Listed(Market("kraken", "BTC/USD", Scale(2, 1)))
+    assert isinstance(snapshot, Snapshot)
+    assert snapshot.bids == [(50, 10)]
 
 
 def test_before_the_scale_is_known_nothing_becomes_a_level() -> None:
@@ -209,6 +223,7 @@ def test_the_acknowledged_depth_wins_over_the_one_asked_for() -> None:
     """What the venue says it sends is what the book is cut to."""
     codec = KrakenCodec(BTC, depth=100)
     codec.subscribe(["BTC/USD"])
+    codec.decode(frame("instrument_snapshot"))
     before = only(codec.decode(frame("book_snapshot")))
     codec.decode(frame("subscribe_ack"))
     after = only(codec.decode(frame("book_snapshot")))
@@ -285,7 +300,7 @@ def test_one_bad_element_does_not_hide_its_neighbour() -> None:
     """Of two books in a frame the sound one is used and the other is named."""
     frame_text = (
         b'{"channel":"book","type":"update","data":[{"symbol":"ETH/USD","bids":5},'
-        b'{"symbol":"BTC/USD","bids":[{"price":5.0,"qty":1.0}],"asks":[]}]}'
+        b'{"symbol":"BTC/USD","bids":[{"price":5.0,"qty":1.0}],"asks":[],"checksum":1}]}'
     )
     bad, change = make(BTC).decode(frame_text)
     assert isinstance(bad, Bad)

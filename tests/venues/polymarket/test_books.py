@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pipeline.feed.book import BookKeeper
 from pipeline.model import INT64_MAX, BookState, Market, Scale
 from pipeline.tape import TapeLine, read
-from pipeline.venues.codec import Bad, Change, Event, Gap, Ignored, Listed, Settled, Snapshot
+from pipeline.venues.codec import Bad, Change, Event, Gap, Ignored, Listed, Settled, Snapshot, Status
 from pipeline.venues.polymarket.books import PolymarketCodec, make
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "polymarket"
@@ -124,14 +125,22 @@ def test_an_array_of_books_is_a_snapshot_each() -> None:
             bids=[(480_000, 30_000_000), (500_000, 15_250_000)],
             asks=[(540_000, 10_000_000), (515_000, 25_000_000)],
             venue_ns=ns,
+            batch="17936073302510x0a",
         ),
-        Snapshot(NO, [(485_000, 25_000_000)], [], ns),
+        Listed(Market("polymarket", YES, SCALE, grid_ticks=5_000, min_units=5_000_000)),
+        Snapshot(NO, [(485_000, 25_000_000)], [], ns, batch="17936073302510x0b"),
     ]
 
 
 def test_a_book_without_its_type_is_a_book() -> None:
     """Frames of 2025 and REST answers have no `event_type`; alone or in an array they are the same."""
-    expected = Snapshot(YES, [(10_000, 77_000_000)], [(990_000, 5_000_000)], 1_793_607_330_251_000_000)
+    expected = Snapshot(
+        YES,
+        [(10_000, 77_000_000)],
+        [(990_000, 5_000_000)],
+        1_793_607_330_251_000_000,
+        batch="17936073302510a",
+    )
     assert only(make({}).decode(frame("book_untagged"))) == expected
     assert only(make({}).decode(b"[" + frame("book_untagged") + b"]")) == expected
 
@@ -150,8 +159,16 @@ def test_a_side_that_is_missing_is_empty() -> None:
 def test_a_mirrored_change_is_one_change_a_token() -> None:
     """Keys come in any order and `event_type` last; empty and missing best prices are no fault."""
     assert make({}).decode(frame("price_change")) == [
-        Change(YES, [(500_000, 200_000_000), (480_000, 0)], [], CHANGED_NS),
-        Change(NO, [], [(500_000, 200_000_000)], CHANGED_NS),
+        Change(YES, [(500_000, 200_000_000), (480_000, 0)], [], CHANGED_NS, batch="17936073303001c"),
+        Change(
+            NO,
+            [],
+            [(500_000, 200_000_000)],
+            CHANGED_NS,
+            batch="17936073303001b",
+            best_bid=0,
+            best_ask=500_000,
+        ),
     ]
 
 
@@ -159,7 +176,7 @@ def test_only_what_is_subscribed_is_used() -> None:
     """The mirror of the other token, and messages still under way after an unsubscribe, are ignored."""
     codec = subscribed(YES)
     assert [type(event) for event in codec.decode(frame("price_change"))] == [Change]
-    assert codec.decode(frame("book"))[1] == Ignored("book")
+    assert codec.decode(frame("book"))[-1] == Ignored("book")
     codec.unsubscribe([YES])
     assert only(codec.decode(frame("price_change"))) == Ignored("price_change")
     assert only(codec.decode(frame("book_untagged"))) == Ignored("book")
@@ -176,12 +193,13 @@ def test_sizes_are_absolute_so_a_repetition_does_no_harm() -> None:
     assert keeper.books[NO].top()[1] == [(550_000, 7_000_000), (600_000, 5_000_000)]
 
 
-def test_a_lock_within_a_batch_is_no_fault() -> None:
-    """Frames of one batch lock the book for a moment; a real cross is seen."""
+def test_a_lock_or_cross_within_a_batch_is_no_fault() -> None:
+    """Frames of one batch cross the book for a moment; what the batch leaves crossed is seen."""
     codec, keeper = live(YES)
-    keeper.apply_frame(codec.decode(change({"price": "0.6"})))
-    assert states(keeper) == {YES: BookState.LIVE}
-    keeper.apply_frame(codec.decode(change({"price": "0.61"})))
+    for price in ("0.6", "0.61"):
+        keeper.apply_frame(codec.decode(change({"price": price})))
+        assert states(keeper) == {YES: BookState.LIVE}
+    keeper.settle()
     assert states(keeper) == {YES: BookState.CROSSED}
 
 
@@ -195,7 +213,7 @@ def test_one_price_twice_in_a_change_keeps_the_order() -> None:
 def test_a_token_has_its_own_scale_where_one_is_known() -> None:
     """Scales are arguments; the default is 6 and 6."""
     event = only(PolymarketCodec({YES: Scale(4, 2)}).decode(change({"price": ".0025", "size": "1.25"})))
-    assert event == Change(YES, [(25, 125)], [], CHANGED_NS)
+    assert event == Change(YES, [(25, 125)], [], CHANGED_NS, batch="1793607330300")
 
 
 @pytest.mark.parametrize("timestamp", ["", None, "soon", -1, 1.5, [], "99999999999999999999"])
@@ -210,6 +228,175 @@ def test_a_time_that_makes_no_sense_is_no_time(timestamp: Any) -> None:
 def test_a_frame_with_nothing_in_it_changes_nothing(frame_text: bytes) -> None:
     """An empty array is sent at times; no event list is ever empty."""
     assert isinstance(only(make({}).decode(frame_text)), Ignored)
+
+
+# -- batches
+
+
+def entries(yes: str, best: tuple[str, str] = ("0.5", "0.52"), digest: str = "aa") -> list[dict[str, Any]]:
+    """A change of YES such as `BUY 7@0.45` and its mirror, both with the best prices of their token."""
+    side, _, level = yes.partition(" ")
+    size, _, price = level.partition("@")
+    bid, ask = best
+    mirror = {"BUY": "SELL", "SELL": "BUY"}[side]
+    return [
+        {
+            "asset_id": YES,
+            "price": price,
+            "size": size,
+            "side": side,
+            "hash": digest,
+            "best_bid": bid,
+            "best_ask": ask,
+        },
+        {
+            "asset_id": NO,
+            "price": str(1 - Decimal(price)),
+            "size": size,
+            "side": mirror,
+            "hash": digest[::-1] + "n",
+            "best_bid": str(1 - Decimal(ask)),
+            "best_ask": str(1 - Decimal(bid)),
+        },
+    ]
+
+
+def changes_of(events: list[Event]) -> list[Change]:
+    assert all(isinstance(event, Change) for event in events), events
+    return [event for event in events if isinstance(event, Change)]
+
+
+def test_one_batch_that_comes_in_several_frames_has_one_name() -> None:
+    """Each token's changes carry the best prices at the end of the batch, whichever frame they are in.
+
+    Shaped like thirteen real frames: the first lifts the bid into the old ask (a lock), the next ones
+    take the old asks away, one comes a second time with its tokens swapped, and the top of book that
+    sums it up comes before the last change and a millisecond later.
+    """
+    best = ("0.52", "0.53")
+    batch = [
+        entries("BUY 40@0.52", best),
+        entries("SELL 0@0.52", best),
+        entries("SELL 25@0.53", best),
+        entries("SELL 25@0.53", best)[::-1],
+        entries("BUY 0@0.49", best),
+    ]
+    top = {"event_type": "best_bid_ask", "asset_id": YES, "best_bid": "0.52", "best_ask": "0.53"}
+    frames = [change(*each) for each in batch]
+    frames.insert(4, text(top | {"timestamp": "1793607330301"}))
+    codec = subscribed(YES, NO)
+    told = [event for each in frames for event in codec.decode(each)]
+    assert told.count(Ignored("best_bid_ask")) == 1
+    found = changes_of([event for event in told if not isinstance(event, Ignored)])
+    assert [event.market for event in found] == [YES, NO] * 3 + [NO, YES] + [YES, NO]
+    for token, name, bests in ((YES, "aa", (520_000, 530_000)), (NO, "aan", (470_000, 480_000))):
+        mine = [event for event in found if event.market == token]
+        assert {event.batch for event in mine} == {"1793607330300" + name}
+        assert {(event.best_bid, event.best_ask) for event in mine} == {bests}
+
+
+def test_a_batch_is_judged_when_it_is_whole() -> None:
+    """Between its frames the book contradicts the best prices; at its end it must not."""
+    codec, keeper = live(YES, NO)
+    best = ("0.4", "0.58")
+    for each in (entries("SELL 3@0.58", best), entries("SELL 0@0.6", best)):
+        keeper.apply_frame(codec.decode(change(*each)))
+    keeper.settle()
+    assert set(states(keeper).values()) == {BookState.LIVE}
+    for each in (entries("BUY 3@0.45", ("0.45", "0.58"), "b"), entries("BUY 3@0.46", ("0.47", "0.58"), "c")):
+        keeper.apply_frame(codec.decode(change(*each)))
+        assert set(states(keeper).values()) == {BookState.LIVE}
+    keeper.settle()
+    assert states(keeper) == {YES: BookState.GAP, NO: BookState.GAP}
+    assert (keeper.best_mismatches, keeper.resync) == (2, {YES, NO})
+
+
+@pytest.mark.parametrize("fields", [{"timestamp": "1793607330301"}, {}])
+def test_another_time_or_another_hash_is_another_batch(fields: dict[str, Any]) -> None:
+    """Either alone is enough; for each token its own hash counts."""
+    codec = make({})
+    first, mirror = changes_of(codec.decode(change(*entries("BUY 7@0.45"))))
+    digest = "aa" if fields else "bb"
+    second, _ = changes_of(codec.decode(change(*entries("BUY 8@0.45", digest=digest), **fields)))
+    assert len({first.batch, mirror.batch, second.batch}) == 3
+
+
+@pytest.mark.parametrize("timestamp", [None, "", "soon", 0, -1, []])
+def test_without_a_time_there_is_no_batch(timestamp: Any) -> None:
+    """Nothing says where it would end."""
+    for event in changes_of(make({}).decode(change(*entries("BUY 7@0.45"), timestamp=timestamp))):
+        assert (event.batch, event.best_ask is None) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("bid", "ask", "expected"),
+    [
+        ("0.5", "1", (500_000, 0)),
+        ("0", "0.52", (0, 520_000)),
+        ("0.0", "1.00", (0, 0)),
+        (".5", ".5025", (500_000, 502_500)),
+        ("", "", (None, None)),
+        (None, "0.52", (None, 520_000)),
+    ],
+)
+def test_best_prices_may_be_at_the_ends_or_missing(bid: Any, ask: Any, expected: tuple[Any, Any]) -> None:
+    """0 and 1 are an empty side; nothing at all is no statement."""
+    (event,) = changes_of(make({}).decode(change({"best_bid": bid, "best_ask": ask})))
+    assert (event.best_bid, event.best_ask) == expected
+    (event,) = changes_of(make({}).decode(change({})))
+    assert (event.best_bid, event.best_ask) == (None, None)
+
+
+@pytest.mark.parametrize("best", ["-0.1", "1.01", "0.0000001", "NaN", "x", 0.5, [], "0." + "5" * 40])
+def test_a_best_price_that_cannot_be_read_loses_its_token_only(best: Any) -> None:
+    """It may be the one that contradicts the book."""
+    codec, keeper = live(YES, NO)
+    first, second = entries("BUY 7@0.45", best=("0.45", "0.6"))
+    for key in ("best_bid", "best_ask"):
+        events = codec.decode(change(first | {key: best}, second))
+        (bad,) = [event for event in events if isinstance(event, Bad)]
+        assert (bad.lost, bad.markets) == (True, (YES,))
+        assert [event.market for event in events if isinstance(event, Change)] == [NO]
+    keeper.apply_frame(events)
+    assert states(keeper) == {YES: BookState.GAP, NO: BookState.LIVE}
+
+
+def test_a_token_that_comes_several_times_is_one_change_with_the_last_best_prices() -> None:
+    """In the order of the frame, whichever token is between."""
+    first, second = entries("BUY 7@0.45"), entries("SELL 8@0.55", ("0.45", "0.55"), "bb")
+    yes, no = changes_of(make({}).decode(change(*first, *second)))
+    assert yes == Change(
+        YES,
+        [(450_000, 7_000_000)],
+        [(550_000, 8_000_000)],
+        CHANGED_NS,
+        batch="1793607330300bb",
+        best_bid=450_000,
+        best_ask=550_000,
+    )
+    assert (no.market, no.batch, no.best_bid) == (NO, "1793607330300bbn", 450_000)
+
+
+def test_frames_of_changes_may_be_arrays() -> None:
+    """One object or several in an array, keys in any order, spaces or none: the same changes."""
+    alone: list[Event] = []
+    for each in ("BUY 7@0.45", "SELL 8@.55"):
+        alone += make({}).decode(change(*entries(each)))
+    messages = [json.loads(change(*entries(each))) for each in ("BUY 7@0.45", "SELL 8@.55")]
+    turned = [dict(reversed(message.items())) for message in messages]
+    for array in (messages, turned):
+        assert make({}).decode(json.dumps(array, separators=(", ", ":")).encode()) == alone
+        assert make({}).decode(json.dumps(array, separators=(",", ":")).encode()) == alone
+
+
+def test_a_hash_that_is_none_costs_no_book() -> None:
+    """The time alone names the batch then."""
+    for digest in (None, ""):
+        (event,) = changes_of(make({}).decode(change({"hash": digest})))
+        assert event.batch == "1793607330300"
+    bad = only(make({}).decode(change({"hash": "a" * 200})))
+    assert isinstance(bad, Bad)
+    assert bad.lost
 
 
 # -- nonsense
@@ -396,7 +583,7 @@ def test_a_new_grid_voids_the_book_without_counting_a_gap() -> None:
     assert states(keeper)[YES] == BookState.LIVE
 
 
-@pytest.mark.parametrize("size", ["0", "-0.01", "0.0000001", "x", ""])
+@pytest.mark.parametrize("size", ["0", "-0.01", "0.0000001", "x"])
 def test_a_grid_that_cannot_be_is_a_bad_frame(size: str) -> None:
     """The book is void all the same."""
     gap, bad = make({}).decode(frame("tick_size_change").replace(b"0.001", size.encode()))
@@ -405,18 +592,48 @@ def test_a_grid_that_cannot_be_is_a_bad_frame(size: str) -> None:
     assert (bad.lost, bad.markets) == (True, (YES,))
 
 
-def test_a_result_is_told_for_both_tokens() -> None:
-    """Each token's metadata is read again; a stranger's result is not told."""
-    told = [Settled(YES), Settled(NO)]
+def test_a_book_that_states_its_terms_tells_them_once() -> None:
+    """Grid and smallest order are told when they differ from those stated last; a new grid is stated too."""
+    codec = subscribed(YES)
+    stated = text(book(tick_size="0.01", min_order_size="5"))
+    assert codec.decode(stated)[1:] == [
+        Listed(Market("polymarket", YES, SCALE, grid_ticks=10_000, min_units=5_000_000))
+    ]
+    assert codec.decode(stated)[1:] == []
+    codec.decode(frame("tick_size_change"))
+    assert codec.decode(text(book(tick_size="0.001", min_order_size="5")))[1:] == []
+    assert codec.decode(text(book(tick_size="0.001", min_order_size="15")))[1:] == [
+        Listed(Market("polymarket", YES, SCALE, grid_ticks=1_000, min_units=15_000_000))
+    ]
+
+
+@pytest.mark.parametrize("size", ["0", "-0.01", "0.0000001", "x"])
+def test_terms_that_cannot_be_cost_no_book(size: str) -> None:
+    """The levels are as sound as they are; what is no text is not read."""
+    snapshot, bad = make({}).decode(text(book(tick_size=size)))
+    assert isinstance(snapshot, Snapshot)
+    assert isinstance(bad, Bad)
+    assert not bad.lost
+    odds: list[Any] = [0.01, "", [], {}]
+    for odd in odds:
+        events = make({}).decode(text(book(tick_size=odd, hash=odd)))
+        assert type(events[0]) is Snapshot
+        assert events[1:] in ([], [Listed(Market("polymarket", YES, SCALE))])
+
+
+def test_a_result_ends_trading_and_is_told_for_the_tokens_followed() -> None:
+    """Their metadata is read again; a stranger's result is not told."""
+    told: list[Event] = [Status(token, tradable=False, word="resolved") for token in (YES, NO)]
+    told += [Settled(token) for token in (YES, NO)]
     assert make({}).decode(frame("market_resolved")) == told
-    assert subscribed(NO).decode(frame("market_resolved")) == told
+    assert subscribed(NO).decode(frame("market_resolved")) == told[1::2]
     assert only(subscribed("9").decode(frame("market_resolved"))) == Ignored("market_resolved")
 
 
 def test_a_result_for_a_thousand_tokens_is_bounded() -> None:
     """A binary market has two."""
     message = {"event_type": "market_resolved", "assets_ids": [str(number) for number in range(1_000)]}
-    assert len(make({}).decode(text(message))) == 16
+    assert len(make({}).decode(text(message))) == 2 * 16
 
 
 @pytest.mark.parametrize("name", ["last_trade_price", "best_bid_ask", "new_market"])

@@ -1,0 +1,1 @@
+"""Parts of bench/ingest.py that run in processes of their own."""

@@ -1,0 +1,140 @@
+"""Watch: tells a market that is quiet from one that is frozen, for the markets of one connection.
+
+In: what was asked, what was heard, and when. Out: markets to ask for again, and why a connection that
+answers our pings is of no use all the same. Pure. Used by a feed's links.
+
+Pings prove that somebody is there and nothing more: venues have acknowledged subscriptions and then
+sent nothing for hours. So a first book has a deadline; a canary, a market that never rests, may not
+fall silent; and a connection without any book for long must send one when asked, unless a REST witness
+has seen in the meantime that its books are right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pipeline.config import VenueConfig
+
+# A market whose first book does not come is asked for so often before the connection is blamed.
+TRIES = 3
+# A market that the venue refused in words is asked for again no sooner.
+REFUSED_NS = 60_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long to wait (config [venues.NAME], in nanoseconds); `data_ns` 0 waits for ever."""
+
+    first_book_ns: int
+    data_ns: int
+    canary: str
+    canary_ns: int
+
+    @classmethod
+    def of(cls, settings: VenueConfig) -> Patience:
+        """How long the venue's markets may be silent."""
+        return cls(
+            round(settings.first_book_timeout * 1e9),
+            round(settings.data_timeout * 1e9),
+            settings.canary,
+            round(settings.canary_timeout * 1e9),
+        )
+
+
+class Watch:
+    """The markets of one connection: which have had a book, and when something was last heard."""
+
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self._waiting: dict[str, int] = {}
+        self._tries: dict[str, int] = {}
+        # Markets for whose sake the connection was given up once already: once is enough.
+        self._hopeless: set[str] = set()
+        self._heard: set[str] = set()
+        self._heard_ns = self._canary_ns = 0
+        self._probe: str | None = None
+        self._probed_ns = 0
+
+    def adopt(self, patience: Patience) -> None:
+        """Act on changed settings."""
+        self._patience = patience
+
+    def opened(self, now_ns: int) -> None:
+        """A new connection: nothing was heard on it yet."""
+        self._waiting.clear()
+        self._tries.clear()
+        self._heard.clear()
+        self._heard_ns = self._canary_ns = now_ns
+        self._probe = None
+
+    def asked(self, markets: Iterable[str], now_ns: int) -> None:
+        """Books of these markets were subscribed to; their first book is due."""
+        due = now_ns + self._patience.first_book_ns
+        self._waiting.update(dict.fromkeys(markets, due))
+
+    def heard(self, market: str, now_ns: int) -> None:
+        """A book message of a market has come."""
+        self._heard_ns = now_ns
+        self._heard.add(market)
+        if self._waiting and self._waiting.pop(market, None) is not None:
+            self._tries.pop(market, None)
+            self._hopeless.discard(market)
+        if market == self._patience.canary:
+            self._canary_ns = now_ns
+        if market == self._probe:
+            self._probe = None
+
+    def refused(self, markets: Iterable[str], now_ns: int) -> None:
+        """The venue will not send these; they are asked for again now and then, and blame nobody."""
+        for market in markets:
+            self._waiting[market] = now_ns + REFUSED_NS
+            self._hopeless.add(market)
+
+    def forget(self, markets: Iterable[str]) -> None:
+        """These are not wanted any more."""
+        for market in markets:
+            self._waiting.pop(market, None)
+            self._tries.pop(market, None)
+            self._hopeless.discard(market)
+            self._heard.discard(market)
+            if market == self._probe:
+                self._probe = None
+
+    def waiting(self) -> int:
+        """How many markets have not had their first book."""
+        return len(self._waiting)
+
+    def overdue(self, now_ns: int) -> list[str]:
+        """Markets whose first book should have come; they are taken as asked for again."""
+        late = [market for market, due in self._waiting.items() if now_ns >= due]
+        for market in late:
+            self._tries[market] = self._tries.get(market, 0) + 1
+        self.asked(late, now_ns)
+        return late
+
+    def probe(self, now_ns: int, vouched_ns: int) -> str | None:
+        """A market to ask for again because nothing at all has come for too long, else None.
+
+        `vouched_ns` is when a witness last saw that a book of this connection is right.
+        """
+        patience = self._patience.data_ns
+        since = max(self._heard_ns, vouched_ns)
+        if not patience or self._probe is not None or not self._heard or now_ns - since < patience:
+            return None
+        self._probe = min(self._heard)
+        self._probed_ns = now_ns
+        return self._probe
+
+    def frozen(self, now_ns: int) -> str:
+        """Why this connection is of no use, or "" while nothing says so."""
+        stuck = [m for m, tries in self._tries.items() if tries > TRIES and m not in self._hopeless]
+        if stuck:
+            self._hopeless.update(stuck)
+            return f"no first book of {stuck[0][:40]} after {TRIES} more requests"
+        canary = self._patience.canary
+        if canary in self._heard and now_ns - self._canary_ns > self._patience.canary_ns:
+            return f"the canary {canary[:40]} is silent"
+        if self._probe is not None and now_ns - self._probed_ns > self._patience.first_book_ns:
+            return "nothing came when a book was asked for again"
+        return ""
