@@ -12,7 +12,7 @@ from random import Random
 from pipeline.clock import Clock
 from pipeline.feed.connection import Connection, ConnectionLostError, Dial
 from pipeline.feed.frames import MIB
-from pipeline.feed.session import Access, Habits, Repairs, Session
+from pipeline.feed.session import REPAIR_TRIES, Access, Habits, Repairs, Session
 from pipeline.feed.watch import Patience, Watch
 from pipeline.model import ConnectionState, Scale
 from pipeline.venues.codec import Codec
@@ -23,8 +23,6 @@ from shm.books import C_MARKETS, C_PROOF_NS, C_RECONNECTS, C_SINCE_NS, C_STATE
 APP_PING_NS = 10_000_000_000
 # So many of those without an answer, and nobody reads at the other end.
 APP_PINGS_UNANSWERED = 3
-# A connection that does not repair its books within this time is given up.
-REPAIR_NS = 10_000_000_000
 # A channel beside the books that the venue refused or ended is asked for again after this.
 AGAIN_NS = 10_000_000_000
 # A whole Coinbase book is a message of over 5 MB; nobody else has reason to send a megabyte at once.
@@ -64,7 +62,7 @@ class Link:
         self._count = count
         self._dial: Dial | None = None
         self._stuck: Dial | None = None
-        self._app_ping_ns = self._gap_since_ns = self._again_ns = 0
+        self._app_ping_ns = self._again_ns = 0
         self._show()
 
     # -- opening and losing ------------------------------------------------------------------------
@@ -110,7 +108,7 @@ class Link:
         self.session.opened(now)
         self.watch.opened(now)
         self.frozen = False
-        self._gap_since_ns = self._again_ns = 0
+        self._again_ns = 0
         self._app_ping_ns = now + APP_PING_NS
         self._cells[C_PROOF_NS] = connection.proof_ns
         self._show()
@@ -161,7 +159,7 @@ class Link:
         gone = list(markets)
         for market in gone:
             self.markets.pop(market, None)
-            self.repairs.settled(market)
+            self.repairs.forget(market)
         self.watch.forget(gone)
         self._cells[C_MARKETS] = len(self.markets)
 
@@ -205,13 +203,10 @@ class Link:
 
     def _repair(self, broken: set[str], now: int) -> None:
         """Ask again for the books that a gap or a bad checksum voided."""
-        if not broken:
-            self._gap_since_ns = 0
-            return
-        self._gap_since_ns = self._gap_since_ns or now
-        if now - self._gap_since_ns > REPAIR_NS:
-            raise ConnectionLostError("the venue sent no fresh books")
-        due = self.repairs.due(broken, now)
+        due = self.repairs.due(broken, now) if broken else []
+        stuck = self.repairs.exhausted() if due else ""
+        if stuck:
+            raise ConnectionLostError(f"no sound book of {stuck[:40]} after {REPAIR_TRIES} requests")
         if due:
             self._count("resyncs")
             self._send(self.codec.resync(due))

@@ -24,6 +24,8 @@ SECOND_NS = 1_000_000_000
 HEALTHY_NS = 60 * SECOND_NS
 # A book that was asked for again is asked for at most this often.
 RESYNC_NS = SECOND_NS
+# So many requests in a row that bring no sound book end the connection, once for each market.
+REPAIR_TRIES = 3
 # Answers to a handshake: who we are is not accepted; come back later.
 UNAUTHORISED = frozenset({401, 403})
 BUSY = frozenset({429, 503})
@@ -195,21 +197,45 @@ class Session:
 
 
 class Repairs:
-    """Which books were asked for again and when, so that a gap asks once and not at every frame."""
+    """Which books were asked for again and when, so that a gap asks once and not at every frame.
+
+    A book that stays broken after REPAIR_TRIES requests is a reason to connect anew, but only once, so
+    that one bad book does not cost its neighbours theirs again and again.
+    """
 
     def __init__(self) -> None:
         self._asked_ns: dict[str, int] = {}
+        self._tries: dict[str, int] = {}
+        self._hopeless: set[str] = set()
 
     def due(self, markets: set[str], now_ns: int) -> list[str]:
         """The markets to ask for now; they are taken as asked."""
         ready = [m for m in sorted(markets) if now_ns - self._asked_ns.get(m, -RESYNC_NS) >= RESYNC_NS]
-        self._asked_ns.update(dict.fromkeys(ready, now_ns))
+        for market in ready:
+            self._asked_ns[market] = now_ns
+            self._tries[market] = self._tries.get(market, 0) + 1
         return ready
 
+    def exhausted(self) -> str:
+        """A market that REPAIR_TRIES requests did not mend, told once; "" if there is none."""
+        for market, tries in self._tries.items():
+            if tries > REPAIR_TRIES and market not in self._hopeless:
+                self._hopeless.add(market)
+                return market
+        return ""
+
     def settled(self, market: str) -> None:
-        """The market has a fresh snapshot."""
-        self._asked_ns.pop(market, None)
+        """The market has a fresh and sound book."""
+        if self._asked_ns.pop(market, None) is not None:
+            del self._tries[market]
+            self._hopeless.discard(market)
+
+    def forget(self, market: str) -> None:
+        """The market is not wanted any more."""
+        self.settled(market)
+        self._hopeless.discard(market)
 
     def clear(self) -> None:
         """A new connection asks for everything anyway."""
         self._asked_ns.clear()
+        self._tries.clear()

@@ -150,7 +150,9 @@ class Feed:
     def _note(self, link: Link, event: Event) -> None:
         """What an event means beside the books."""
         if isinstance(event, Snapshot):
-            link.repairs.settled(event.market)
+            # One that was no better than what it replaced leaves the book to be asked for again.
+            if event.market not in self.keeper.resync:
+                link.repairs.settled(event.market)
             link.confirmed()
         elif isinstance(event, Listed):
             self._publisher.describe(event.market, 0)

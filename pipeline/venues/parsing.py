@@ -26,6 +26,7 @@ MARKETS_MAX = 10_000
 CACHE_MAX = 8_192
 
 _MILLIS_DIGITS = 13
+MILLIS_MAX = INT64_MAX // 1_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHY_MAX = 160
 
@@ -64,8 +65,8 @@ def millis_ns(value: Any) -> int:
     """Nanoseconds of a time in milliseconds, a number or its text; 0 for anything else."""
     if type(value) is str:
         plain = len(value) <= _MILLIS_DIGITS and value.isdigit() and value.isascii()
-        return int(value) * 1_000_000 if plain else 0
-    if type(value) is int and 0 < value <= INT64_MAX // 1_000_000:
+        value = int(value) if plain else 0
+    if type(value) is int and 0 < value <= MILLIS_MAX:
         return value * 1_000_000
     return 0
 

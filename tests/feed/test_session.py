@@ -13,6 +13,7 @@ from pipeline.feed.session import (
     AUTH_WINDOW_NS,
     HEALTHY_NS,
     MAX_RETRY_AFTER_NS,
+    REPAIR_TRIES,
     RESYNC_NS,
     SPACING_NS,
     Access,
@@ -240,6 +241,24 @@ def test_a_gap_asks_once_and_not_at_every_frame() -> None:
     repairs.settled("never asked")
     repairs.clear()
     assert repairs.due({"a", "b"}, RESYNC_NS + 2) == ["a", "b"]
+
+
+def test_a_book_that_stays_broken_ends_the_connection_once() -> None:
+    """Three requests without a sound book blame the connection; on the next one the market alone."""
+    repairs, now, asked = Repairs(), 0, 0
+    while not repairs.exhausted():
+        asked += len(repairs.due({"a"}, now))
+        now += RESYNC_NS
+    assert asked == REPAIR_TRIES + 1
+    repairs.clear()
+    for _ in range(300):
+        assert repairs.due({"a"}, now) == ["a"]
+        assert repairs.exhausted() == ""
+        now += RESYNC_NS
+    repairs.settled("a")
+    for number in range(REPAIR_TRIES + 1):
+        assert repairs.due({"a"}, now + number * RESYNC_NS) == ["a"]
+    assert repairs.exhausted() == "a"
 
 
 @given(st.lists(st.tuples(st.sets(st.sampled_from("abc")), st.integers(0, RESYNC_NS)), max_size=40))

@@ -20,7 +20,7 @@ from typing import Any
 from pipeline.feed.book import BookKeeper
 from pipeline.feed.order_book import Book
 from pipeline.feed.publisher import Publisher
-from pipeline.model import BookState, Scale
+from pipeline.model import INT64_MAX, BookState, Scale
 from pipeline.venues.codec import (
     Bad,
     Change,
@@ -135,7 +135,7 @@ class Fuzzer:
         if luck < 0.89:
             found = list(_SEQUENCE.finditer(text))
             at = chance.choice(found) if found else None
-            step = chance.choice((-2, -1, 1, 2, 1000, -(10**6), 2**60))
+            step = chance.choice((-2, -1, 1, 2, 1000, -(10**6), 8 * 10**12, 2**60))
             if at is None:
                 return "sound", text.encode()
             return "number", f"{text[: at.start(2)]}{int(at[2]) + step}{text[at.end(2) :]}".encode()
@@ -362,6 +362,7 @@ class Oracle:
             del self.model.books[message.market]
 
     def _compare(self, book: Book) -> None:
+        assert 0 <= book.venue_ns <= INT64_MAX, f"{book.venue_ns} does not fit into a row"
         if book.state not in {BookState.LIVE, BookState.CROSSED}:
             assert book.top() == ([], [])
             return

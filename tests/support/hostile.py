@@ -96,8 +96,8 @@ class LabThread:
             event.close_ms += 3_600_000
         self.server = WatchedLab(self.model, fault_seed=seed, **more)
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
+        self.thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self.thread.start()
         self._await(self.server.start())
         self.addresses = self.server.addresses()
 
@@ -175,9 +175,17 @@ class LabThread:
 
     def close(self) -> None:
         """End every connection and the thread."""
-        self._await(self.server.stop())
+
+        async def finish() -> None:
+            await self.server.stop()
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+
+        self._await(finish())
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(20)
+        self.thread.join(20)
         self._loop.close()
 
 
@@ -375,6 +383,7 @@ class World:
 def worlds(folder: Path, **lab_settings: Any) -> Iterator[Callable[..., World]]:
     """Make worlds of one lab; signal handlers that feeds install are taken back at the end."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = set(threading.enumerate())
     lab = LabThread(**lab_settings)
     made: list[World] = []
     patience, worker.TURN_SECONDS = worker.TURN_SECONDS, SHORT_TURN
@@ -393,6 +402,8 @@ def worlds(folder: Path, **lab_settings: Any) -> Iterator[Callable[..., World]]:
     finally:
         for world in made:
             world.close()
+        for thread in set(threading.enumerate()) - before - {lab.thread}:
+            thread.join(20)  # whoever still asks the lab by HTTP
         lab.close()
         worker.TURN_SECONDS = patience
         for number, handler in handlers.items():

@@ -238,9 +238,8 @@ class Line:
             number = tape.numbers[last] + 1 + sum(by for _, held, by in self._shifts if held == group)
             sid = int(group.split()[1]) if tape.venue == "kalshi" else 0
             self.renumber(group, 1)
-        before = (_MOMENT.search(text) for text in reversed(tape.frames[: self.sent + 1]))
-        moment = next((found[1] for found in before if found), "") if tape.venue == "kraken" else ""
-        text = snapshot_text(tape.venue, market, tape.truth[self.sent][market], number, sid, moment=moment)
+        book, moment = tape.truth[self.sent][market], self.moment()
+        text = snapshot_text(tape.venue, market, book, number, sid, moment=moment)
         self.repairs += 1
         if kind:
             self._perhaps.setdefault(group, set()).add(self.sent)
@@ -250,6 +249,13 @@ class Line:
         if tape.venue == "polymarket":
             self._note(text, frozenset([market]), intact=True)
         self._take(text.encode())
+
+    def moment(self) -> str:
+        """The time of the newest frame that was sent; "" where the venue's repairs do not need it."""
+        if self.tape.venue != "kraken":
+            return ""
+        before = (_MOMENT.search(text) for text in reversed(self.tape.frames[: self.sent + 1]))
+        return next((found[1] for found in before if found), "")
 
     def heal(self) -> None:
         """Repair whatever is lost, with a line that is good again; then every book is LIVE and right."""

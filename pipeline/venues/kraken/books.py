@@ -201,6 +201,7 @@ class KrakenCodec:
         if symbol in self._kept:
             return [*self._play(symbol), *self._book("update", book)]
         if self._pairs.open(symbol) is None:
+            self._pairs.heard(symbol, moment_ns(book.timestamp))
             return [Ignored("a change before the scale is known")]
         return self._book("update", book)
 
@@ -352,6 +353,7 @@ class KrakenCodec:
             self._kept[book.symbol] = []
             self._readings.pop(book.symbol, None)
         elif book.symbol not in self._kept:
+            self._pairs.heard(book.symbol, moment_ns(book.timestamp))
             return [Ignored("a change before its snapshot")]
         self._kept[book.symbol].append((kind, book))
         self._kept_count += 1

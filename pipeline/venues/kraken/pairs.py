@@ -62,6 +62,8 @@ class Pairs:
         # What the instrument channel said, of all pairs: one of them may be subscribed to later.
         self._said: dict[str, list[Event]] = {}
         self._announced: set[str] = set()
+        # Times of changes that came before anything could be read.
+        self._heard: dict[str, int] = {}
 
     def tell(self, pair: Pair) -> None:
         """Take what the instrument channel says of a pair. ValueError for numbers that cannot be."""
@@ -97,6 +99,11 @@ class Pairs:
         self._announced.add(symbol)
         return self._said[symbol]
 
+    def heard(self, symbol: str, venue_ns: int) -> None:
+        """A change that cannot be read yet was left out: an older snapshot is without it."""
+        if len(self._heard) < MARKETS_MAX:
+            self._heard[symbol] = venue_ns
+
     def open(self, symbol: str) -> Reading | None:
         """Take a pair into use; None while it has no scale."""
         reading = self.readings.get(symbol)
@@ -107,11 +114,13 @@ class Pairs:
         ticks = self._prices.setdefault(price_decimals, Amounts(price_decimals, least=1, point=b"."))
         units = self._sizes.setdefault(size_decimals, Amounts(size_decimals, least=0, point=b"."))
         self.readings[symbol] = reading = Reading(ticks, units)
+        reading.venue_ns = self._heard.pop(symbol, 0)
         return reading
 
     def close(self, symbol: str) -> None:
         """The pair is out of use; its news will be told again."""
         self.readings.pop(symbol, None)
+        self._heard.pop(symbol, None)
         self._announced.discard(symbol)
 
     def _set(self, symbol: str, scale: Scale) -> None:

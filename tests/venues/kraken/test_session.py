@@ -341,6 +341,20 @@ def test_a_late_snapshot_and_a_change_older_than_its_snapshot_are_not_taken() ->
         assert state(keeper) == BookState.LIVE
 
 
+@pytest.mark.parametrize("subscribed", [True, False])
+def test_a_snapshot_older_than_a_change_that_could_not_be_read_is_not_taken(subscribed: bool) -> None:
+    """The change came before any scale was known; the snapshot is without it: the next one counts."""
+    codec, keeper = make({}), BookKeeper("kraken")
+    if subscribed:
+        codec.subscribe(["BTC/USD"])
+    for sent in (timed(7, 3, ""), stamped(6), *([INSTRUMENTS] if subscribed else [])):
+        keeper.apply_frame(codec.decode(sent))
+    assert "BTC/USD" not in keeper.books or state(keeper) != BookState.LIVE
+    keeper.apply_frame(codec.decode(INSTRUMENTS))
+    keeper.apply_frame(codec.decode(stamped(8)))
+    assert state(keeper) == BookState.LIVE
+
+
 def test_a_time_far_in_the_future_does_not_deafen() -> None:
     """One damaged time costs the book until its next snapshots, and no longer."""
     codec, keeper = make({}), BookKeeper("kraken")
