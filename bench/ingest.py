@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     say(f"{'median of ' + str(args.runs):<32}{'us CPU a message':>18}{'messages/s':>14}")
     for name, row in table.items():
         say(f"{name:<32}{row['cpu_us']:>18.2f}{row['per_s']:>14,.0f}")
-    say()
+    say("")
     for name, ratio in ratios.items():
         say(f"{name:<56}{ratio:>8.1f}x")
     return 0

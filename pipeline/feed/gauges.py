@@ -69,15 +69,15 @@ class Gauges:
         self._statistics = StatisticsWriter(worker.segment)
         rows = worker.segment.section(memory.CONNECTIONS).rows
         self._cells = [worker.segment.words(memory.CONNECTIONS, row) for row in range(rows)]
+        self._frames = [0] * rows
+        self._sequences = [0] * rows
         self._states: dict[str, BookState] = {}
         self._changes: dict[tuple[BookState, BookFault], list[str]] = {}
 
     def frames(self, connection: int, count: int, last_sequence: int) -> None:
-        """So many frames came on a connection."""
-        self._worker.counters.add("frames", count)
-        cells = self._cells[connection]
-        cells[memory.C_FRAMES] += count
-        cells[memory.C_LAST_SEQUENCE] = last_sequence
+        """So many frames came on a connection; `carry` shows it."""
+        self._frames[connection] += count
+        self._sequences[connection] = last_sequence
 
     def published(self, book: Book, socket_ns: int, now_ns: int, wall_ns: int) -> None:
         """A book was published; `socket_ns` 0 where no message was the reason."""
@@ -106,7 +106,14 @@ class Gauges:
         self._changes.clear()
 
     def carry(self) -> None:
-        """Carry the keeper's counts, which begin at 0 with each process, into the kept counters."""
+        """Show what was counted; the keeper's counts begin at 0 with each process, the counters do not."""
+        for connection, count in enumerate(self._frames):
+            if count:
+                self._worker.counters.add("frames", count)
+                self._frames[connection] = 0
+                cells = self._cells[connection]
+                cells[memory.C_FRAMES] += count
+                cells[memory.C_LAST_SEQUENCE] = self._sequences[connection]
         for name, seen in self._counted.items():
             total = getattr(self._keeper, name)
             if total != seen:

@@ -64,9 +64,9 @@ class Ingest:
                 if type(event) is not Change:
                     self._note(link, event)
         self._gauges.frames(index, len(frames), link.codec.last_sequence)
-        self.show(touched, socket_ns)
-        for market in touched:
-            link.watch.heard(market, socket_ns)
+        if touched:
+            self.show(touched, socket_ns)
+            link.watch.heard(touched, socket_ns)
 
     def show(self, touched: Iterable[str], socket_ns: int = 0) -> None:
         """Publish books as they are now, and wake the scanner; `socket_ns` 0 where no message came."""

@@ -120,10 +120,13 @@ class Book:
         if self.unsettled and change.batch != self.batch and not self.end_batch():
             return Verdict.CONTRADICTED
         bids, asks = self.bids, self.asks
-        bid_levels, ask_levels, relative = change.bids, change.asks, change.relative
-        if (bid_levels and not bids.change(bid_levels, relative)) or (
-            ask_levels and not asks.change(ask_levels, relative)
-        ):
+        bid_levels, ask_levels = change.bids, change.asks
+        if not change.relative:
+            if bid_levels:
+                bids.change(bid_levels)
+            if ask_levels:
+                asks.change(ask_levels)
+        elif not (bids.step(bid_levels) and asks.step(ask_levels)):
             self.void(BookFault.IMPOSSIBLE)
             return Verdict.IMPOSSIBLE
         self.venue_ns = change.venue_ns

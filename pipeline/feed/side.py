@@ -76,38 +76,53 @@ class Side:
         flat += [0] * (2 * self._shown - len(flat))
         self._page[self._first : self._first + 2 * self._shown] = array("q", flat)
 
-    def change(self, levels: Sequence[Level], relative: bool) -> bool:
-        """Set sizes in the order given, 0 removes a level; or add signed steps if `relative`.
-
-        False, with the side spoilt, when a size cannot be what comes out of a step.
-        """
-        sign, keys, units, texts = self._sign, self.keys, self.units, self._texts
+    def change(self, levels: Sequence[Level]) -> None:
+        """Set sizes in the order given; 0 removes a level."""
+        sign, keys = self._sign, self.keys
         for price, size in levels:
             key = price * sign
             count = len(keys)
             # In a deep book a search among the best levels finds most of what changes, in fewer steps.
             low = count - NEAR_LEVELS
             at = bisect_left(keys, key, low) if low > 0 and keys[low] <= key else bisect_left(keys, key)
-            rank = count - at  # 1 is the best; 0 is better than any
-            found = rank and keys[at] == key
-            if relative:
-                size += units[at] if found else 0  # noqa: PLW2901 - from here on it is absolute
-                if not 0 <= size <= INT64_MAX:
-                    return False
-            if not found:
+            if at < count and keys[at] == key:
                 if size:
-                    self._insert(at, key, size)
+                    self._resize(at, count - at, price, size)
+                else:
+                    self._remove(at, count - at)
             elif size:
-                units[at] = size
-                if rank <= self._shown:
-                    self._page[self._first + 2 * rank - 1] = size
-                if texts is not None:
-                    texts[at] = b"%d%d" % (price, size)
-                    if rank <= CHECKSUM_LEVELS:
-                        self._text = None
-            else:
-                self._remove(at, rank)
+                self._insert(at, key, size)
+
+    def step(self, levels: Sequence[Level]) -> bool:
+        """Add signed steps to sizes; False, with the side spoilt, when a size cannot be what comes out."""
+        keys, units = self.keys, self.units
+        for price, step in levels:
+            key = price * self._sign
+            at = bisect_left(keys, key)
+            rank = len(keys) - at  # 1 is the best; 0 is better than any
+            if rank and keys[at] == key:
+                size = units[at] + step
+                if 0 < size <= INT64_MAX:
+                    self._resize(at, rank, price, size)
+                elif size:
+                    return False
+                else:
+                    self._remove(at, rank)
+            elif 0 < step <= INT64_MAX:
+                self._insert(at, key, step)
+            elif step:
+                return False
         return True
+
+    def _resize(self, at: int, rank: int, price: int, size: int) -> None:
+        """Another size, above 0, of the level at index `at`, which is the `rank`th best."""
+        self.units[at] = size
+        if rank <= self._shown:
+            self._page[self._first + 2 * rank - 1] = size
+        if self._texts is not None:
+            self._texts[at] = b"%d%d" % (price, size)
+            if rank <= CHECKSUM_LEVELS:
+                self._text = None
 
     def _insert(self, at: int, key: int, size: int) -> None:
         """A new level before index `at`; in the page, those behind it move one place back."""

@@ -11,7 +11,7 @@ has seen in the meantime that its books are right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.config import VenueConfig
@@ -73,17 +73,23 @@ class Watch:
         due = now_ns + self._patience.first_book_ns
         self._waiting.update(dict.fromkeys(markets, due))
 
-    def heard(self, market: str, now_ns: int) -> None:
-        """A book message of a market has come."""
+    def heard(self, markets: Mapping[str, None], now_ns: int) -> None:
+        """Book messages of these markets have come."""
         self._heard_ns = now_ns
-        self._heard.add(market)
-        if self._waiting and self._waiting.pop(market, None) is not None:
+        if self._waiting:
+            self._first_books(markets)
+        if self._patience.canary in markets:
+            self._canary_ns = now_ns
+        if self._probe in markets:
+            self._probe = None
+
+    def _first_books(self, markets: Mapping[str, None]) -> None:
+        """Of those that have not been heard on this connection, some have been now."""
+        for market in self._waiting.keys() & markets.keys():
+            del self._waiting[market]
             self._tries.pop(market, None)
             self._hopeless.discard(market)
-        if market == self._patience.canary:
-            self._canary_ns = now_ns
-        if market == self._probe:
-            self._probe = None
+            self._heard.add(market)
 
     def refused(self, markets: Iterable[str], now_ns: int) -> None:
         """The venue will not send these; they are asked for again now and then, and blame nobody."""

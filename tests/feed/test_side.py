@@ -33,12 +33,15 @@ class Pair:
         for price, size in levels:
             self.model[price] = size + (self.model.get(price, 0) if relative else 0)
             if self.model[price] < 0:
-                assert not self.side.change(levels, relative)
+                assert not self.side.step(levels)
                 self.replace([])
                 return
             if not self.model[price]:
                 del self.model[price]
-        assert self.side.change(levels, relative)
+        if relative:
+            assert self.side.step(levels)
+        else:
+            self.side.change(levels)
 
     def cut(self, depth: int) -> None:
         if len(self.model) > depth:
@@ -117,9 +120,9 @@ def test_a_step_beyond_what_can_be_is_refused() -> None:
     for step, possible in ((-5, True), (-6, False), (INT64_MAX - 5, True), (INT64_MAX, False)):
         pair = Pair(1, 2)
         pair.replace([(40, 5)])
-        assert pair.side.change([(40, step)], True) is possible
+        assert pair.side.step([(40, step)]) is possible
         assert pair.side.top(0) == (
             [(40, 5 + step)] if possible and step > -5 else [] if possible else [(40, 5)]
         )
-    assert not Pair(1, 2).side.change([(40, -1)], True)
-    assert Pair(1, 2).side.change([(40, 0)], True)
+    assert not Pair(1, 2).side.step([(40, -1)])
+    assert Pair(1, 2).side.step([(40, 0)])

@@ -21,7 +21,7 @@ def open_watch(*markets: str, patience: Patience = PATIENCE) -> Watch:
 def test_a_first_book_that_is_late_is_asked_for_again_and_then_blamed_once() -> None:
     """Three more requests, then the connection is given up; a second time the market alone is to blame."""
     watch = open_watch("a", "b")
-    watch.heard("b", SECOND)
+    watch.heard({"b": None}, SECOND)
     assert watch.overdue(10 * SECOND - 1) == []
     now, asked = 0, 0
     while not watch.frozen(now):
@@ -33,12 +33,12 @@ def test_a_first_book_that_is_late_is_asked_for_again_and_then_blamed_once() -> 
     assert asked == TRIES + 1
     watch.opened(now)
     watch.asked(["a", "b"], now)
-    watch.heard("b", now)
+    watch.heard({"b": None}, now)
     for _ in range(10):
         now += 10 * SECOND
         assert watch.overdue(now) == ["a"]
         assert watch.frozen(now) == ""
-    watch.heard("a", now)
+    watch.heard({"a": None}, now)
     assert watch.waiting() == 0
 
 
@@ -56,8 +56,8 @@ def test_a_silent_canary_means_frozen() -> None:
     """The canary may be silent so long; before its first book it proves nothing."""
     watch = open_watch("canary", "x")
     assert watch.frozen(9 * SECOND) == ""
-    watch.heard("canary", 10 * SECOND)
-    watch.heard("x", 40 * SECOND)
+    watch.heard({"canary": None}, 10 * SECOND)
+    watch.heard({"x": None}, 40 * SECOND)
     assert watch.frozen(40 * SECOND) == ""
     assert "canary" in watch.frozen(40 * SECOND + 1)
 
@@ -65,12 +65,12 @@ def test_a_silent_canary_means_frozen() -> None:
 def test_a_long_silence_is_probed_and_an_answer_ends_it() -> None:
     """Nothing at all for a minute: one book is asked for again; if it comes, all was quiet."""
     watch = open_watch("a", "b")
-    watch.heard("a", 0)
-    watch.heard("b", 0)
+    watch.heard({"a": None}, 0)
+    watch.heard({"b": None}, 0)
     assert watch.probe(60 * SECOND - 1, 0) is None
     assert watch.probe(60 * SECOND, 0) == "a"
     assert watch.probe(61 * SECOND, 0) is None
-    watch.heard("a", 62 * SECOND)
+    watch.heard({"a": None}, 62 * SECOND)
     assert watch.frozen(80 * SECOND) == ""
     assert watch.probe(122 * SECOND, 0) == "a"
     assert watch.frozen(132 * SECOND) == ""
@@ -80,7 +80,7 @@ def test_a_long_silence_is_probed_and_an_answer_ends_it() -> None:
 def test_a_witness_makes_a_probe_needless() -> None:
     """A market whose book REST confirms may be silent for days."""
     watch = open_watch("a")
-    watch.heard("a", 0)
+    watch.heard({"a": None}, 0)
     for minute in range(1, 2000):
         assert watch.probe(minute * 60 * SECOND, minute * 60 * SECOND - SECOND) is None
     assert watch.probe(NEVER, 0) == "a"
@@ -89,7 +89,7 @@ def test_a_witness_makes_a_probe_needless() -> None:
 def test_patience_may_be_endless_and_changed() -> None:
     """data_timeout 0 never probes; new settings count at once."""
     watch = open_watch("a", patience=replace(PATIENCE, data_ns=0))
-    watch.heard("a", 0)
+    watch.heard({"a": None}, 0)
     assert watch.probe(NEVER, 0) is None
     watch.adopt(PATIENCE)
     assert watch.probe(NEVER, 0) == "a"
@@ -98,7 +98,7 @@ def test_patience_may_be_endless_and_changed() -> None:
 def test_what_is_forgotten_is_not_waited_for() -> None:
     """A market that left is neither late nor probed nor missed."""
     watch = open_watch("a", "b")
-    watch.heard("a", 0)
+    watch.heard({"a": None}, 0)
     assert watch.probe(NEVER, 0) == "a"
     watch.forget(["a", "b"])
     assert watch.overdue(NEVER) == []
