@@ -159,4 +159,3 @@ class Gauges:
         cells[memory.C_MARKETS] = markets
         # Between two answers there is nothing to prove life by; how old a book is, its own age says.
         cells[memory.C_PROOF_NS] = now if alive else poller.proof_ns
-        cells[memory.C_FRAMES] = poller.answers

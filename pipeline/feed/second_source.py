@@ -78,7 +78,8 @@ class SecondSource:
         """Ask for what is due, take what has come, judge."""
         report = Report()
         if self.polling:
-            due = self.poller.due(self._markets, now_ns)
+            # Kraken's numbers can be read only once REST has told the pair's scale.
+            due = self.poller.due([market for market in self._markets if market in scales], now_ns)
         else:
             due = self.witness.asks(books, now_ns) if self._settings.witness_interval else []
         if due:

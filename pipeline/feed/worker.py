@@ -7,6 +7,7 @@ supervisor as `run.py feed VENUE`. A price goes: receive -> decode -> apply -> p
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
@@ -105,6 +106,8 @@ class Feed:
 
     def run(self) -> None:
         """Turn until told to stop."""
+        # A thread that reads a long REST answer must not hold up the loop for Python's usual 5 ms.
+        sys.setswitchinterval(0.001)
         with self.worker as worker:
             while worker.go_on():
                 self.turn()
@@ -286,6 +289,8 @@ class Feed:
             self.worker.counters.add("rest_markets")
             self._publisher.describe(found, now_ns)
             described.append(found.market)
+            if self._second.polling:
+                self.keeper.apply(Listed(found))
             if found.market in self._doubted:
                 self._doubted.discard(found.market)
                 if found.status == MarketStatus.OPEN:
@@ -296,6 +301,7 @@ class Feed:
         """Books by REST: polled ones are applied, the witness's verdicts are acted on."""
         report = self._second.turn(self.keeper.books, self._publisher.scales(), now_ns)
         for events, answered_ns in report.polled:
+            self._gauges.frames(0, 1, 0)
             self.ingest.show(self.keeper.apply_frame(events), answered_ns)
         for failure in report.failures:
             self.worker.counters.add("rest_failures")

@@ -264,9 +264,8 @@ class World:
         idle = 0
         while idle < 2:
             before = self.counter("frames")
-            self.turn()
+            self.turn(skip=0.006)  # what was counted is shown now and then
             idle = idle + 1 if self.counter("frames") == before else 0
-        self.turn(skip=0.006)  # what the keeper counts is carried over now and then
 
     def play(self, steps: int) -> None:
         """Let the world go on, and the feed after it."""
