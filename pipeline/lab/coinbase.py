@@ -20,7 +20,7 @@ IDLE_CLOSE_MS = 90_000
 MOST_LEVEL2 = 16
 ALIASES = {"BTC-USDC": "BTC-USD", "ETH-USDC": "ETH-USD"}
 """USDC products show the USD book under the USD name."""
-WITH_PRODUCTS = ("level2", "ticker", "market_trades")
+WITH_PRODUCTS = ("level2", "ticker", "market_trades", "status")
 
 
 class CoinbaseSession:
@@ -190,6 +190,8 @@ class CoinbaseSession:
         event: dict[str, Any] = {"type": "snapshot"}
         if channel == "ticker":
             event["tickers"] = [self._ticker(product)]
+        elif channel == "status":
+            event["products"] = [_status(product)]
         else:
             recent = reversed(self._model.trades("coinbase", product))
             event["trades"] = [_trade_body(trade) for trade in recent]
@@ -217,6 +219,23 @@ class CoinbaseSession:
             "best_bid_quantity": plain(spot.book.bids[bid], 8),
             "best_ask_quantity": plain(spot.book.asks[ask], 8),
         }
+
+
+def _status(product: str) -> dict[str, str]:
+    """What the status channel says about a product; here every one is online for as long as it exists."""
+    base, quote = product.split("-")
+    return {
+        "product_type": "SPOT",
+        "id": product,
+        "base_currency": base,
+        "quote_currency": quote,
+        "base_increment": "0.00000001",
+        "quote_increment": "0.01",
+        "display_name": f"{base}/{quote}",
+        "status": "online",
+        "status_message": "",
+        "min_market_funds": "1",
+    }
 
 
 def _trade_body(trade: Trade) -> dict[str, str]:

@@ -7,6 +7,8 @@ import json
 from pipeline.lab.coinbase import CoinbaseSession
 from pipeline.lab.exchange import Close
 from pipeline.lab.market import MarketModel
+from pipeline.venues.codec import Bad, Gap, Status
+from pipeline.venues.coinbase.books import make
 
 START_WALL_MS = 1_795_000_000_000
 
@@ -138,3 +140,16 @@ def test_a_snapshot_can_be_larger_than_four_mebibytes() -> None:
     text = json.dumps(subscribe("level2", ["BTC-USD"]))
     snapshot = CoinbaseSession(model).received(text, model.time.wall_ms)[0]
     assert isinstance(snapshot, str) and len(snapshot) > 4 * 2**20
+
+
+def test_the_status_of_a_product_is_told_and_read(model) -> None:
+    """Who subscribes to `status` hears that a product is online, in a shape that our codec reads."""
+    session = CoinbaseSession(model)
+    session.opened(model.time.wall_ms)
+    codec = make({})
+    frames = [session.received(text, model.time.wall_ms) for text in codec.subscribe(["BTC-USD"])]
+    events = [event for told in frames for frame in told for event in codec.decode(frame.encode())]
+    assert [(event.market, event.tradable) for event in events if isinstance(event, Status)] == [
+        ("BTC-USD", True)
+    ]
+    assert not any(isinstance(event, Bad | Gap) for event in events)
