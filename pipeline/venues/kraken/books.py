@@ -206,11 +206,14 @@ class KrakenCodec:
         return self._book("update", book)
 
     def _first_snapshot(self, book: WireBook) -> list[Event]:
-        """A snapshot: read on the pair's scale, or kept until that is known."""
+        """A snapshot: read on the pair's scale, or kept until that is known for sure.
+
+        Its own checksum is as good a proof as the instrument channel: it is over digits of that scale.
+        """
         symbol = book.symbol
         if self._wanted is not None and symbol not in self._wanted:
             return [Ignored("market not subscribed")]
-        if self._awaiting:
+        if self._awaiting and not self._pairs.proven_by(book):
             return self._keep("snapshot", book)
         self._kept.pop(symbol, None)
         return self._snapshot(book)

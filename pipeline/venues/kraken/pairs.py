@@ -9,16 +9,19 @@ the widest numbers of its snapshots, which only grows.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping
 
 from pipeline.model import Market, Scale
 from pipeline.venues.codec import Event, Listed, Status
-from pipeline.venues.kraken.frames import VENUE, Pair, WireBook, read_market, widest_scale
+from pipeline.venues.kraken.frames import VENUE, Pair, WireBook, read_levels, read_market, widest_scale
 from pipeline.venues.memo import Amounts
 from pipeline.venues.parsing import MARKETS_MAX, text_of
 
 # After so many snapshots in a row whose time does not fit, the times are not trusted to be in order.
 MISFITS_MAX = 10
+# The checksum covers so many levels a side (Kraken, guide to checksums v2).
+PROVEN = 10
 
 
 class Reading:
@@ -91,6 +94,21 @@ class Pairs:
         self._set(symbol, wider)
         self._guessed.add(symbol)
         return [Listed(Market(VENUE, symbol, wider))]
+
+    def proven_by(self, book: WireBook) -> bool:
+        """Whether a snapshot's checksum fits the scale that it would be read on, told or guessed.
+
+        ValueError for a number that cannot be.
+        """
+        if not book.bids and not book.asks:
+            return False
+        scale = self._scales.get(book.symbol) or widest_scale(book, None)
+        ticks = Amounts(scale.price_decimals, least=1, point=b".")
+        units = Amounts(scale.size_decimals, least=0, point=b".")
+        asks = sorted(read_levels(book.asks, ticks, units))
+        bids = sorted(read_levels(book.bids, ticks, units), reverse=True)
+        digits = "".join(f"{price}{size}" for price, size in [*asks[:PROVEN], *bids[:PROVEN]])
+        return zlib.crc32(digits.encode()) == book.checksum
 
     def news(self, symbol: str) -> list[Event]:
         """What the instrument channel said of a pair, once."""

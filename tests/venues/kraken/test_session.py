@@ -82,6 +82,19 @@ def test_a_book_that_comes_before_its_scale_is_kept() -> None:
     assert keeper.books["BTC/USD"].top() == ([(1000, 300_000_000)], [(1010, 200_000_000)])
 
 
+@pytest.mark.parametrize("scales", [{"BTC/USD": Scale(1, 8)}, {}])
+def test_a_book_whose_checksum_fits_its_scale_waits_for_nobody(scales: dict[str, Scale]) -> None:
+    """A venue without an instrument channel is no reason to wait: the checksum proves the digits."""
+    codec, keeper = make(scales), BookKeeper("kraken")
+    codec.subscribe(["BTC/USD"])
+    padded = SNAPSHOT.replace(b'"qty": 1.0', b'"qty": 1.00000000').replace(b'"qty": 2.0', b'"qty": 2.00000000')
+    for sent in (padded, UPDATE):
+        keeper.apply_frame(codec.decode(sent))
+    assert (state(keeper), keeper.checksums_ok) == (BookState.LIVE, 2)
+    keeper.apply_frame(codec.decode(INSTRUMENTS))
+    assert (state(keeper), keeper.books["BTC/USD"].scale) == (BookState.LIVE, Scale(1, 8))
+
+
 def test_a_second_snapshot_replaces_the_kept_one() -> None:
     """What was kept for a pair begins anew with each of its snapshots."""
     codec = make({})
@@ -104,7 +117,7 @@ def test_a_change_before_any_snapshot_is_dropped() -> None:
 
 def test_a_book_that_is_asked_for_again_waits_no_longer() -> None:
     """Without an answer of the instrument channel the given scale serves, and what was kept is not lost."""
-    codec = make({"BTC/USD": Scale(1, 8), "ETH/USD": Scale(1, 8)})
+    codec = make({"BTC/USD": Scale(2, 8), "ETH/USD": Scale(2, 8)})
     codec.subscribe(["BTC/USD", "ETH/USD"])
     for sent in (SNAPSHOT, SNAPSHOT.replace(b"BTC", b"ETH")):
         assert kinds(codec.decode(sent)) == [Ignored]
@@ -115,7 +128,7 @@ def test_a_book_that_is_asked_for_again_waits_no_longer() -> None:
 
 def test_a_refused_instrument_channel_holds_nobody_up() -> None:
     """The books go on with the scale they have, and the channel is asked for again with the next request."""
-    codec = make({"BTC/USD": Scale(1, 8)})
+    codec = make({"BTC/USD": Scale(2, 8)})
     (instruments, _) = codec.subscribe(["BTC/USD"])
     codec.decode(SNAPSHOT)
     refused = codec.decode(answer(instruments, error="Exceeded msg rate"))
@@ -127,7 +140,7 @@ def test_a_refused_instrument_channel_holds_nobody_up() -> None:
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """After so many messages the books wait no longer."""
     monkeypatch.setattr(books, "KEPT_MAX", 3)
-    codec = make({"BTC/USD": Scale(1, 8)})
+    codec = make({"BTC/USD": Scale(2, 8)})
     codec.subscribe(["BTC/USD"])
     for sent in (SNAPSHOT, UPDATE, UPDATE):
         assert kinds(codec.decode(sent)) == [Ignored]
