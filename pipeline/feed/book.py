@@ -69,6 +69,14 @@ class BookKeeper:
             if book is not None:
                 book.connection = connection
 
+    def know(self, scales: Mapping[str, Scale]) -> None:
+        """Take the scales that a new codec was made with, for books of which nobody has told one."""
+        for market, scale in scales.items():
+            book = self.books.get(market)
+            if book is not None and book.scale is None:
+                book.scale = scale
+                self._scales[market] = scale
+
     def apply_frame(self, events: Sequence[Event], connection: int = 0) -> list[str]:
         """Apply all events of one frame; the markets touched, each once, in order."""
         touched: dict[str, None] = {}

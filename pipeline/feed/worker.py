@@ -218,6 +218,7 @@ class Feed:
         return max((agreed[market] for market in link.markets if market in agreed), default=0)
 
     def _opened(self, link: Link) -> None:
+        self.keeper.know(self._publisher.scales())
         self.keeper.resync.difference_update(link.markets)
         # What happened to a market meanwhile was not told: ask, and let REST end a pause from before.
         for market in link.markets:

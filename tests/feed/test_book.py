@@ -337,6 +337,20 @@ def test_a_frame_counts_once_as_a_book_message() -> None:
     assert (keeper.book_messages, keeper.duplicates) == (1, 1)
 
 
+def test_the_scale_of_a_codec_is_the_books() -> None:
+    """What a codec was made with is no news when the venue tells the same; what it tells counts over it."""
+    keeper = BookKeeper("kraken")
+    keeper.expect(["A", "B"])
+    keeper.know({"A": Scale(1, 8), "C": Scale(1, 8)})
+    keeper.apply(Snapshot("A", [(10, 1)], [(11, 1)]))
+    assert keeper.apply(Listed(Market("kraken", "A", Scale(1, 8)))) == []
+    assert keeper.books["A"].state is BookState.LIVE
+    keeper.know({"A": Scale(2, 2)})
+    assert keeper.books["A"].scale == Scale(1, 8)
+    assert keeper.books["B"].scale is None
+    assert "C" not in keeper.books
+
+
 def test_a_new_scale_voids_the_book() -> None:
     """Its integers mean something else now; the same scale again changes nothing."""
     keeper = BookKeeper("kraken")

@@ -85,9 +85,10 @@ def test_a_book_that_comes_before_its_scale_is_kept() -> None:
 @pytest.mark.parametrize("scales", [{"BTC/USD": Scale(1, 8)}, {}])
 def test_a_book_whose_checksum_fits_its_scale_waits_for_nobody(scales: dict[str, Scale]) -> None:
     """A venue without an instrument channel is no reason to wait: the checksum proves the digits."""
-    codec, keeper = make(scales), BookKeeper("kraken")
+    codec, keeper = make(scales), BookKeeper("kraken", scales)
     codec.subscribe(["BTC/USD"])
-    padded = SNAPSHOT.replace(b'"qty": 1.0', b'"qty": 1.00000000').replace(b'"qty": 2.0', b'"qty": 2.00000000')
+    padded = SNAPSHOT.replace(b'"qty": 1.0', b'"qty": 1.00000000')
+    padded = padded.replace(b'"qty": 2.0', b'"qty": 2.00000000')
     for sent in (padded, UPDATE):
         keeper.apply_frame(codec.decode(sent))
     assert (state(keeper), keeper.checksums_ok) == (BookState.LIVE, 2)
