@@ -7,6 +7,7 @@ that did not change is not copied again. What a book is worth is judged by `mode
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
 
 from dashboard.attachment import Attachment
 from dashboard.snapshot import CONNECTED, LegView, VenueView
@@ -125,6 +126,7 @@ class FeedMemory:
             bad_frames=self._counters.get("bad_frames", 0),
             reconnects=self._counters.get("reconnects", 0),
             simulated=any(book is not None and book.flags & BookFlag.SIM for book in books),
+            witnessed_ns=_oldest_witness(books, now_ns),
         )
 
     def _book(self, index: int, market: MarketRow) -> BookRow | None:
@@ -221,3 +223,9 @@ def _status(row: MarketRow) -> tuple[MarketStatus, MarketResult]:
     status = row.status if row.status in MarketStatus.__members__.values() else 0
     result = row.result if row.result in MarketResult.__members__.values() else 0
     return MarketStatus(status), MarketResult(result)
+
+
+def _oldest_witness(books: Iterable[BookRow | None], now_ns: int) -> int | None:
+    """How long ago REST agreed with the book that it agreed with longest ago; None if one never was."""
+    oldest = min((book.witness_ns if book is not None else 0 for book in books), default=0)
+    return max(0, now_ns - oldest) if oldest else None

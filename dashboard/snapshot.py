@@ -55,6 +55,8 @@ class VenueView:
     bad_frames: int
     reconnects: int
     simulated: bool
+    witnessed_ns: int | None = None
+    """Age of the oldest agreement of a book with the venue's REST; None while one has none."""
 
     @property
     def connected(self) -> bool:

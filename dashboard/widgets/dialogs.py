@@ -24,6 +24,7 @@ p   pause the view; the bot does not notice
 ●   it runs and its heart beats        ○   it does not
 ▲   an edge the scanner accepts: profit after fees and slippage
 ⚠   older than it should be            dim edge: a loss
+✓8s each book of the venue was compared with its REST in the last 8 s, and was right
 
 DEAD     the feed's process is gone
 STALE    the venue is silent

@@ -116,6 +116,8 @@ def _venue(venue: VenueView, run: RunView, level: int) -> Line:
         share = "" if venue.live_books == venue.books else f"{venue.live_books}/"
         noun = "book" if venue.books == 1 else "books"
         line.append((f" {share}{venue.books} {noun}", "fair" if share else "dim"))
+    if level == 2 and venue.witnessed_ns is not None:
+        line.append((f" ✓{age_text(venue.witnessed_ns)}", "dim"))
     if level == 2 and venue.gaps:
         line.append((f" {venue.gaps} gaps", "fair"))
     if level == 2 and venue.bad_frames:

@@ -61,3 +61,14 @@ def test_a_venue_that_is_polled_is_connected(source: MemorySource, feed: FeedMem
     feed.link(0, ConnectionState.POLLING)
     venue = line(source)
     assert (venue.state, venue.connected) == ("polling", True)
+
+
+def test_a_venue_shows_its_oldest_witness(source: MemorySource, feed: FeedMemory, clock: ManualClock) -> None:
+    """Only when every book was found right by REST is there an age, that of the oldest such finding."""
+    now = clock.monotonic_ns()
+    feed.book("A", [("1", "1")], [("2", "1")], witness_ns=now)
+    feed.book("B", [("1", "1")], [("2", "1")])
+    assert line(source).witnessed_ns is None
+    clock.advance(5 * S)
+    feed.book("B", [("1", "1")], [("2", "1")], witness_ns=clock.monotonic_ns())
+    assert line(source).witnessed_ns == 5 * S
