@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from pipeline.feed.batched_book import BatchedBook
 from pipeline.feed.order_book import APPLIED, CROSSED, EMPTY, GAP, IGNORED, LIVE, VERIFIED, Book, Verdict
 from pipeline.model import DEFAULT_SCALES, BookFault, BookState, Market, Scale
 from pipeline.venues.codec import Bad, Change, Event, Gap, Ignored, Listed, Snapshot, Status
@@ -24,7 +25,7 @@ CROSSED_MAX = 20
 # A batch of which nothing more came for so long is over; its frames come within 1 or 2 ms.
 BATCH_NS = 50_000_000
 
-LOCKING_VENUES = frozenset({"polymarket"})
+BATCHED_VENUES = frozenset({"polymarket"})
 
 
 class BookKeeper:
@@ -56,6 +57,7 @@ class BookKeeper:
         self.best_mismatches = 0
         self.times_back = 0
         self.voided = dict.fromkeys(BookFault, 0)
+        self._make = BatchedBook if venue in BATCHED_VENUES else Book
         self._shown = shown
         self._scales = dict(scales or {})
         self._paused: set[str] = set()
@@ -146,7 +148,7 @@ class BookKeeper:
                 del self._unsettled[market]
                 book = self.books[market]
                 before = book.state
-                if not book.end_batch():
+                if isinstance(book, BatchedBook) and not book.end_batch():
                     self._contradicted(market)
                 self._compare_states(book, before)
                 touched.append(market)
@@ -193,8 +195,7 @@ class BookKeeper:
         book = self.books.get(market)
         if book is None and len(self.books) < BOOKS_MAX:
             scale = self._scales.get(market, DEFAULT_SCALES.get(self.venue))
-            lock_allowed = self.venue in LOCKING_VENUES
-            book = Book(market, scale, lock_allowed=lock_allowed, shown=self._shown)
+            book = self._make(market, scale, shown=self._shown)
             book.tradable = self.tradable(market)
             self.books[market] = book
         return book

@@ -8,12 +8,6 @@ may have been lost: a sequence jumped, a frame could not be read, a checksum did
 step took more than there was. Only a snapshot ends that. It is CROSSED while its best bid is not
 below its best ask, and LIVE again as soon as a message ends that: where there is a checksum it has
 proven that message.
-
-Polymarket has neither number nor checksum. It says with each change what the best prices are at the end
-of the batch, which may take several frames. Within a batch the book may be locked or crossed for 1 or 2
-ms, so it is judged at the batch's end: when a message of another batch comes, when nothing more comes
-(`BookKeeper.settle`), or when the tape ends. Until then a book that does not yet agree is `unsettled`:
-LIVE, and published as not tradable. A lock (bid = ask) is LIVE there even after the batch.
 """
 
 from __future__ import annotations
@@ -54,8 +48,6 @@ class Book:
 
     __slots__ = (
         "_cross_from",
-        "_stated_ask",
-        "_stated_bid",
         "asks",
         "batch",
         "bids",
@@ -75,9 +67,7 @@ class Book:
         "witness_ns",
     )
 
-    def __init__(
-        self, market: str, scale: Scale | None, *, lock_allowed: bool = False, shown: int = 0
-    ) -> None:
+    def __init__(self, market: str, scale: Scale | None, *, shown: int = 0) -> None:
         """An EMPTY book. `scale` is None while nobody has told it; only text output needs it."""
         self.market = market
         self.scale = scale
@@ -90,19 +80,17 @@ class Book:
         self.crossed_messages = 0
         self.batch = ""
         self.unsettled = False
-        self._stated_bid: int | None = None
-        self._stated_ask: int | None = None
-        self._cross_from = 1 if lock_allowed else 0
+        # How far the best bid may not come above the best ask.
+        self._cross_from = 0
         self.shown = shown
         self.page = new_page(shown)
         self.bids = Side(1, self.page, BOOK_HEAD_WORDS, shown)
         self.asks = Side(-1, self.page, BOOK_HEAD_WORDS + 2 * shown, shown)
 
     def apply_snapshot(self, snapshot: Snapshot) -> Verdict:
-        """Replace the whole book; ends every earlier GAP, and its batch without a judgement."""
+        """Replace the whole book; ends every earlier GAP."""
         if self.state is LIVE:
             self.fault = BookFault.NONE
-        self._begin_batch(snapshot.batch)
         self.bids.replace(snapshot.bids)
         self.asks.replace(snapshot.asks)
         self.depth = snapshot.depth
@@ -113,36 +101,37 @@ class Book:
         return verdict
 
     def apply_change(self, change: Change) -> Verdict:
-        """Change some levels; ignored while the book is EMPTY or GAP, or if the batch before it voids it."""
+        """Change some levels; ignored while the book is EMPTY or GAP."""
         state = self.state
         if state is not LIVE and state is not CROSSED:
             return IGNORED
-        if self.unsettled and change.batch != self.batch and not self.end_batch():
-            return Verdict.CONTRADICTED
-        bids, asks = self.bids, self.asks
-        bid_levels, ask_levels = change.bids, change.asks
-        if not change.relative:
-            if bid_levels:
-                bids.change(bid_levels)
-            if ask_levels:
-                asks.change(ask_levels)
-        elif not (bids.step(bid_levels) and asks.step(ask_levels)):
-            self.void(BookFault.IMPOSSIBLE)
+        if not self._change_levels(change):
             return Verdict.IMPOSSIBLE
-        self.venue_ns = change.venue_ns
-        if self.batch or change.batch:
-            return self._judge_in_batch(change)
         verdict = APPLIED
         if change.checksum is not None or self.depth:
             verdict = self._verify(change)
             if verdict is WRONG_CHECKSUM:
                 return verdict
         # What `_judge` says, in place: the sum of the best keys is best bid - best ask.
-        bid_keys, ask_keys = bids.keys, asks.keys
+        bid_keys, ask_keys = self.bids.keys, self.asks.keys
         crossed = bid_keys and ask_keys and bid_keys[-1] + ask_keys[-1] >= self._cross_from
         if crossed or state is not LIVE:
             self._judge()
         return verdict
+
+    def _change_levels(self, change: Change) -> bool:
+        """Set sizes or add steps; False, with the book void, when a step cannot be."""
+        bids, asks = self.bids, self.asks
+        if not change.relative:
+            if change.bids:
+                bids.change(change.bids)
+            if change.asks:
+                asks.change(change.asks)
+        elif not (bids.step(change.bids) and asks.step(change.asks)):
+            self.void(BookFault.IMPOSSIBLE)
+            return False
+        self.venue_ns = change.venue_ns
+        return True
 
     def _verify(self, message: Snapshot | Change) -> Verdict:
         """Cut the book to its depth and compare its checksum, where the message has one."""
@@ -170,43 +159,6 @@ class Book:
         else:
             self._uncross()
 
-    def _judge_in_batch(self, change: Change) -> Verdict:
-        """Take the best prices stated for the batch's end, and see whether they hold already."""
-        if change.batch != self.batch:
-            self._begin_batch(change.batch)
-            if not self.batch:
-                self._judge()
-                return APPLIED
-        if change.best_bid is not None:
-            self._stated_bid = change.best_bid
-        if change.best_ask is not None:
-            self._stated_ask = change.best_ask
-        crossed = self.is_crossed
-        self.unsettled = crossed or self.contradicted
-        if not crossed:
-            self._uncross()
-        return APPLIED
-
-    def _begin_batch(self, batch: str) -> None:
-        self.batch = batch
-        self._stated_bid = self._stated_ask = None
-        self.unsettled = False
-
-    def end_batch(self) -> bool:
-        """Judge a book that its batch left unsettled: crossed, or void. False when it is void."""
-        self.unsettled = False
-        if self.contradicted:
-            self.void(BookFault.BEST_PRICE)
-            return False
-        self._judge()
-        return True
-
-    @property
-    def contradicted(self) -> bool:
-        """Whether a best price that the venue stated for the end of this batch is not the book's."""
-        bid, ask = self._stated_bid, self._stated_ask
-        return (bid is not None and bid != self.bids.best) or (ask is not None and ask != self.asks.best)
-
     @property
     def is_crossed(self) -> bool:
         """Whether the best bid is above the best ask, or equal to it where that is no lock allowed."""
@@ -233,7 +185,6 @@ class Book:
             self.bids.replace(())
             self.asks.replace(())
             self.crossed_messages = 0
-            self._begin_batch("")
         return changed
 
     def top(self, depth: int = 0) -> tuple[list[Level], list[Level]]:

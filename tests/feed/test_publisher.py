@@ -10,6 +10,7 @@ import pytest
 
 from pipeline.clock import SystemClock
 from pipeline.config import FeeConfig
+from pipeline.feed.batched_book import BatchedBook
 from pipeline.feed.book import Book
 from pipeline.feed.publisher import Publisher, market_row, merge
 from pipeline.model import (
@@ -73,7 +74,7 @@ def publisher(memory: Memory) -> Publisher:
 
 def book_of(name: str, socket_ns: int = 0) -> Book:
     """A LIVE book of three bids and one ask."""
-    book = Book(name, Scale(6, 2), lock_allowed=True, shown=DEPTH)
+    book = BatchedBook(name, Scale(6, 2), shown=DEPTH)
     bids = [(530_000, 100), (520_000, 50), (510_000, 25)]
     book.apply_snapshot(Snapshot(name, bids, [(550_000, 70)], 9, batch="0"))
     book.socket_ns = socket_ns
