@@ -1,7 +1,7 @@
 """An order book whose venue states best prices for the end of each batch of changes: Polymarket's.
 
-In: snapshots and changes in integers. Out: as pipeline/feed/order_book.py. Pure. Held by pipeline/feed/book.py,
-which asks for the end of a batch when nothing more comes.
+In: snapshots and changes in integers. Out: as pipeline/feed/order_book.py. Pure. Held by
+pipeline/feed/book.py, which asks for the end of a batch when nothing more comes.
 
 Polymarket has neither number nor checksum. It says with each change what the best prices are at the end
 of the batch, which may take several frames. Within a batch the book may be locked or crossed for 1 or 2
