@@ -12,11 +12,13 @@ proven that message.
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import IntEnum
 
 from pipeline.feed.side import Side
 from pipeline.model import BookFault, BookState, Level, Scale
 from pipeline.venues.codec import Change, Snapshot
+from pipeline.venues.memo import moment_ns
 from shm.books import BOOK_HEAD_WORDS, new_page
 
 # Looking up a member of an enum costs as much as the rest of a comparison: the hot path uses names.
@@ -48,6 +50,8 @@ class Book:
 
     __slots__ = (
         "_cross_from",
+        "_moment",
+        "_venue_ns",
         "asks",
         "batch",
         "bids",
@@ -63,7 +67,6 @@ class Book:
         "state",
         "tradable",
         "unsettled",
-        "venue_ns",
         "witness_ns",
     )
 
@@ -74,7 +77,8 @@ class Book:
         self.state = EMPTY
         self.fault = BookFault.NONE
         self.depth = 0
-        self.venue_ns = self.socket_ns = self.witness_ns = 0
+        self.socket_ns = self.witness_ns = self._venue_ns = 0
+        self._moment: datetime | None = None
         self.tradable = True
         self.connection = 0
         self.crossed_messages = 0
@@ -87,6 +91,13 @@ class Book:
         self.bids = Side(1, self.page, BOOK_HEAD_WORDS, shown)
         self.asks = Side(-1, self.page, BOOK_HEAD_WORDS + 2 * shown, shown)
 
+    @property
+    def venue_ns(self) -> int:
+        """The venue's time of the last message, 0 while unknown."""
+        if self._moment is not None:
+            self._venue_ns, self._moment = moment_ns(self._moment), None
+        return self._venue_ns
+
     def apply_snapshot(self, snapshot: Snapshot) -> Verdict:
         """Replace the whole book; ends every earlier GAP."""
         if self.state is LIVE:
@@ -94,7 +105,7 @@ class Book:
         self.bids.replace(snapshot.bids)
         self.asks.replace(snapshot.asks)
         self.depth = snapshot.depth
-        self.venue_ns = snapshot.venue_ns
+        self._venue_ns, self._moment = snapshot.venue_ns, None
         verdict = self._verify(snapshot)
         if verdict is not WRONG_CHECKSUM:
             self._judge()
@@ -130,7 +141,7 @@ class Book:
         elif not (bids.step(change.bids) and asks.step(change.asks)):
             self.void(BookFault.IMPOSSIBLE)
             return False
-        self.venue_ns = change.venue_ns
+        self._venue_ns, self._moment = change.venue_ns, change.moment
         return True
 
     def _verify(self, message: Snapshot | Change) -> Verdict:

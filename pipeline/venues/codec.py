@@ -9,6 +9,7 @@ Used by feeds, by `run.py books` and by the replay.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Protocol
 
 import msgspec
@@ -38,6 +39,9 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     Polymarket says with each change what the best prices are at the end of its batch, which may take
     several frames: `best_bid` and `best_ask` in ticks, 0 for an empty side, None where it does not say;
     `batch` names the batch. "" is no batch: nothing is compared.
+
+    `moment` is the venue's time where a codec leaves it to whoever shows the book to count its
+    nanoseconds, as most changes are never shown; `venue_ns` is 0 then.
     """
 
     market: str
@@ -49,6 +53,7 @@ class Change(msgspec.Struct, frozen=True, gc=False):
     batch: str = ""
     best_bid: int | None = None
     best_ask: int | None = None
+    moment: datetime | None = None
 
 
 class Gap(msgspec.Struct, frozen=True, gc=False):

@@ -16,6 +16,7 @@ nothing more. Books are whole: a BTC-USD snapshot has some 46,000 levels in 5 MB
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 import msgspec
 
@@ -184,14 +185,14 @@ class CoinbaseCodec:
 
     def _books(self, message: Frame) -> list[Event]:
         """Events of a book frame, in the order sent."""
-        venue_ns = moment_ns(message.timestamp)
+        moment = message.timestamp
         if len(message.events) == 1:
-            return [self._book(message.events[0], venue_ns)]
+            return [self._book(message.events[0], moment)]
         if not message.events:
             return [Bad("a book frame without events", lost=True)]
-        return [self._book(event, venue_ns) for event in message.events]
+        return [self._book(event, moment) for event in message.events]
 
-    def _book(self, event: BookEvent, venue_ns: int) -> Event:
+    def _book(self, event: BookEvent, moment: datetime | None) -> Event:
         readers = self._readers.get(event.product_id) or self._open_readers(event.product_id)
         if readers is None:
             return Ignored("market not subscribed")
@@ -204,7 +205,7 @@ class CoinbaseCodec:
             return Bad(why, lost=True, markets=(market,))
         try:
             if event.type == "snapshot":
-                return self._snapshot(market, updates, venue_ns)
+                return self._snapshot(market, updates, moment_ns(moment))
             bids: list[Level] = []
             asks: list[Level] = []
             for update in updates:
@@ -212,7 +213,7 @@ class CoinbaseCodec:
                 side.append((ticks[update.price_level], units[update.new_quantity]))
         except ValueError as error:
             return Bad(text_of(error), lost=True, markets=(market,))
-        return Change(market, bids, asks, venue_ns)
+        return Change(market, bids, asks, moment=moment)
 
     def _snapshot(self, market: str, updates: list[Update], venue_ns: int) -> Event:
         """A whole book. Its texts are not remembered: most of its levels are never heard of again."""
@@ -292,7 +293,7 @@ class CoinbaseCodec:
         events: list[Event] = []
         for element in elements:
             try:
-                events.append(self._book(decode_event(element), 0))
+                events.append(self._book(decode_event(element), None))
             except UNREADABLE as fault:
                 events.append(Bad(text_of(fault), lost=True, markets=self._names(element)))
         return events or [Bad(text_of(error), lost=True)]
