@@ -26,7 +26,22 @@ class Blaster:
         self._thread.start()
 
     def _serve(self) -> None:
-        peer, _ = self._listener.accept()
+        with self._listener:
+            peer, _ = self._listener.accept()
+        with peer:
+            self._shake_hands(peer)
+            peer.sendall(self._opening)
+            self.go.wait()
+            try:
+                for at in range(0, len(self._changes), CHUNK):
+                    peer.sendall(self._changes[at : at + CHUNK])
+                while peer.recv(4096):
+                    pass
+            except OSError:
+                return  # the measured process has seen enough
+
+    @staticmethod
+    def _shake_hands(peer: socket.socket) -> None:
         request = b""
         while b"\r\n\r\n" not in request:
             request += peer.recv(4096)
@@ -38,15 +53,6 @@ class Blaster:
         accept = base64.b64encode(hashlib.sha1(key + _MAGIC).digest())  # noqa: S324 - RFC 6455 says SHA-1
         head = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         peer.sendall(head + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
-        peer.sendall(self._opening)
-        self.go.wait()
-        try:
-            for at in range(0, len(self._changes), CHUNK):
-                peer.sendall(self._changes[at : at + CHUNK])
-            while peer.recv(4096):
-                pass
-        except OSError:
-            return  # the measured process has seen enough
 
 
 def framed(messages: list[bytes]) -> bytes:

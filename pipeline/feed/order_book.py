@@ -138,7 +138,7 @@ class Book:
                 bids.change(change.bids)
             if change.asks:
                 asks.change(change.asks)
-        elif not (bids.step(change.bids) and asks.step(change.asks)):
+        elif (change.bids and not bids.step(change.bids)) or (change.asks and not asks.step(change.asks)):
             self.void(BookFault.IMPOSSIBLE)
             return False
         self._venue_ns, self._moment = change.venue_ns, change.moment
