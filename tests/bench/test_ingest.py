@@ -1,4 +1,4 @@
-"""The ingest bench: its messages are sound, and what it claims holds in order, with limits ten times wider."""
+"""The ingest bench: its messages are sound, and what it claims holds in order, with far wider limits."""
 
 from __future__ import annotations
 
