@@ -7,6 +7,7 @@ feed's worker, which applies the messages; one link for each row of the segment'
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from random import Random
 
 from pipeline.clock import Clock
@@ -103,7 +104,7 @@ class Link:
         now = self._clock.monotonic_ns()
         self.connection = connection
         # A fresh connection has a fresh codec: sequences begin anew.
-        self.codec = CODECS[self.venue](scales)
+        self.codec = CODECS[self.venue](dict(scales))
         self.repairs.clear()
         self.session.opened(now)
         self.watch.opened(now)
@@ -170,10 +171,10 @@ class Link:
 
     # -- what time demands -------------------------------------------------------------------------
 
-    def tend(self, broken: set[str], vouched_ns: int) -> None:
+    def tend(self, broken: AbstractSet[str], vouched_ns: Callable[[], int]) -> None:
         """Ping, notice silence, and ask again for books that are broken, late or too quiet.
 
-        `broken` are the markets of this link that need a snapshot; `vouched_ns` is when a witness last
+        `broken` are the markets of this link that need a snapshot; `vouched_ns` says when a witness last
         found one of its books right. Raises ConnectionLostError when the connection is of no use.
         """
         connection = self.connection
@@ -201,7 +202,7 @@ class Link:
         if text is not None:
             connection.send(text)
 
-    def _repair(self, broken: set[str], now: int) -> None:
+    def _repair(self, broken: AbstractSet[str], now: int) -> None:
         """Ask again for the books that a gap or a bad checksum voided."""
         due = self.repairs.due(broken, now) if broken else []
         stuck = self.repairs.exhausted() if due else ""
@@ -219,7 +220,7 @@ class Link:
         if not mine:
             self._again_ns = self._again_ns or now + AGAIN_NS
 
-    def _listen(self, now: int, vouched_ns: int) -> None:
+    def _listen(self, now: int, vouched_ns: Callable[[], int]) -> None:
         """Ask again for first books that are late, probe a long silence, and judge."""
         if 0 < self._again_ns <= now:
             self._again_ns = 0

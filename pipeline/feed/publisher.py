@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from pipeline.config import FeeConfig
 from pipeline.feed.order_book import Book
@@ -33,6 +33,7 @@ class Publisher:
         self._writer = writer
         self._fees = fees
         self._markets: dict[str, Market] = {}
+        self._scales: dict[str, Scale] = {}
         self._rows: dict[str, int] = {}
         self._updated_ns: dict[str, int] = {}
         # Plain numbers: on the hot path an enum's `|` costs more than all the rest.
@@ -52,9 +53,10 @@ class Publisher:
         """Whether a market has a row."""
         return name in self._markets
 
-    def scales(self) -> dict[str, Scale]:
-        """Scales known so far, for a new codec."""
-        return {name: market.scale for name, market in self._markets.items() if market.scale}
+    @property
+    def scales(self) -> Mapping[str, Scale]:
+        """Scales known by now; it changes with what becomes known."""
+        return self._scales
 
     def want(self, names: Iterable[str], now_ns: int) -> tuple[list[str], list[str], list[str]]:
         """Make the rows be those of `names`, new ones with an EMPTY book.
@@ -66,6 +68,7 @@ class Publisher:
         for name in released:
             self._writer.release(name)
             del self._markets[name], self._rows[name]
+            self._scales.pop(name, None)
             self._updated_ns.pop(name, None)
         added, refused = [], []
         for name in wanted:
@@ -76,7 +79,7 @@ class Publisher:
             if row is None:
                 refused.append(name)
                 continue
-            self._markets[name] = market
+            self._keep(market)
             self._rows[name] = row
             book = Book(name, market.scale, shown=self._writer.depth)
             self.publish(book, now_ns, 0, tradable=False)
@@ -92,10 +95,15 @@ class Publisher:
         known = self._markets.get(name)
         if known is None:
             return
-        self._markets[name] = merge(known, market)
+        self._keep(merge(known, market))
         if updated_ns:
             self._updated_ns[name] = updated_ns
         self._describe(name)
+
+    def _keep(self, market: Market) -> None:
+        self._markets[market.market] = market
+        if market.scale is not None:
+            self._scales[market.market] = market.scale
 
     def set_fees(self, fees: FeeConfig | None) -> None:
         """Act on changed fee settings."""

@@ -13,6 +13,7 @@ feed's links, which do the connecting.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from random import Random
 
@@ -208,7 +209,7 @@ class Repairs:
         self._tries: dict[str, int] = {}
         self._hopeless: set[str] = set()
 
-    def due(self, markets: set[str], now_ns: int) -> list[str]:
+    def due(self, markets: AbstractSet[str], now_ns: int) -> list[str]:
         """The markets to ask for now; they are taken as asked."""
         ready = [m for m in sorted(markets) if now_ns - self._asked_ns.get(m, -RESYNC_NS) >= RESYNC_NS]
         for market in ready:

@@ -11,7 +11,7 @@ has seen in the meantime that its books are right.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from pipeline.config import VenueConfig
@@ -119,14 +119,16 @@ class Watch:
         self.asked(late, now_ns)
         return late
 
-    def probe(self, now_ns: int, vouched_ns: int) -> str | None:
+    def probe(self, now_ns: int, vouched_ns: Callable[[], int]) -> str | None:
         """A market to ask for again because nothing at all has come for too long, else None.
 
-        `vouched_ns` is when a witness last saw that a book of this connection is right.
+        `vouched_ns` says when a witness last saw that a book of this connection is right; it is asked
+        only after a long silence.
         """
         patience = self._patience.data_ns
-        since = max(self._heard_ns, vouched_ns)
-        if not patience or self._probe is not None or not self._heard or now_ns - since < patience:
+        if not patience or now_ns - self._heard_ns < patience or self._probe is not None or not self._heard:
+            return None
+        if now_ns - vouched_ns() < patience:
             return None
         self._probe = min(self._heard)
         self._probed_ns = now_ns

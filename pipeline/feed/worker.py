@@ -42,6 +42,7 @@ TEND_NS = 5_000_000
 # More connections than the markets need, for a venue that takes fewer on one than it used to.
 SPARE_CONNECTIONS = 3
 SECOND_NS = 1_000_000_000
+NOTHING: frozenset[str] = frozenset()
 
 
 class Feed:
@@ -205,10 +206,10 @@ class Feed:
             return
         try:
             link.dial(self._settings.url, self._headers)
-            if link.poll(0.0, self._publisher.scales()):
+            if link.poll(0.0, self._publisher.scales):
                 self._opened(link)
-            broken = self.keeper.resync & link.markets.keys()
-            link.tend(broken, self._vouched_ns(link))
+            broken = self.keeper.resync & link.markets.keys() if self.keeper.resync else NOTHING
+            link.tend(broken, lambda: self._vouched_ns(link))
         except ConnectionLostError as error:
             self._lost(link, error)
 
@@ -218,7 +219,7 @@ class Feed:
         return max((agreed[market] for market in link.markets if market in agreed), default=0)
 
     def _opened(self, link: Link) -> None:
-        self.keeper.know(self._publisher.scales())
+        self.keeper.know(self._publisher.scales)
         self.keeper.resync.difference_update(link.markets)
         # What happened to a market meanwhile was not told: ask, and let REST end a pause from before.
         for market in link.markets:
@@ -234,7 +235,7 @@ class Feed:
         for link in self.links:
             if link.dialling:
                 try:
-                    if link.poll(TURN_SECONDS / 4, self._publisher.scales()):
+                    if link.poll(TURN_SECONDS / 4, self._publisher.scales):
                         self._opened(link)
                 except ConnectionLostError as error:
                     self._lost(link, error)
@@ -300,7 +301,7 @@ class Feed:
 
     def _second_turn(self, now_ns: int) -> None:
         """Books by REST: polled ones are applied, the witness's verdicts are acted on."""
-        report = self._second.turn(self.keeper.books, self._publisher.scales(), now_ns)
+        report = self._second.turn(self.keeper.books, self._publisher.scales, now_ns)
         for events, answered_ns in report.polled:
             self._gauges.frames(0, 1, 0)
             self.ingest.show(self.keeper.apply_frame(events), answered_ns)

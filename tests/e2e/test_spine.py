@@ -108,10 +108,10 @@ class World:
         segment, publisher = self.feeds[venue]
         now = self.clock.monotonic_ns()
         market = publisher.markets[0]
-        units = size * 10 ** publisher.scales()[market].size_decimals
+        units = size * 10 ** publisher.scales[market].size_decimals
         segment.beat(now)
         segment.words(CONNECTIONS)[C_PROOF_NS] = now
-        book = Book(market, publisher.scales()[market], shown=25)
+        book = Book(market, publisher.scales[market], shown=25)
         book.apply_snapshot(Snapshot(market, [(bid * CENT, units)], [(ask * CENT, units)]))
         book.socket_ns = now
         publisher.publish(book, now, self.clock.wall_ns(), tradable=True)

@@ -214,7 +214,7 @@ def test_metadata_adds_up(memory: Memory, publisher: Publisher) -> None:
     assert (row.title, row.close_wall_ns, row.fee_rate_ppm) == ("Up?", 99, 70_000)
     assert row.status == MarketStatus.OPEN
     assert (row.price_decimals, row.size_decimals, row.grid_ticks, row.updated_ns) == (4, 2, 100, 2)
-    assert publisher.scales() == {"A": Scale(4, 2)}
+    assert publisher.scales == {"A": Scale(4, 2)}
     publisher.describe(Market("kalshi", "A", status=MarketStatus.SETTLED, result=MarketResult.NO), 4)
     row = memory.described()["A"]
     assert (row.status, row.result, row.title) == (MarketStatus.SETTLED, MarketResult.NO, "Up?")
@@ -253,7 +253,7 @@ def test_a_scale_that_nobody_stated_is_unknown(memory: Memory) -> None:
     publisher.want(["BTC/USD"], 1)
     row = memory.described()["BTC/USD"]
     assert (row.price_decimals, row.size_decimals) == (-1, -1)
-    assert publisher.scales() == {}
+    assert publisher.scales == {}
 
 
 def test_rules_are_shown_by_their_beginning_and_their_hash(memory: Memory, publisher: Publisher) -> None:
