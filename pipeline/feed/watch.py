@@ -18,8 +18,9 @@ from pipeline.config import VenueConfig
 
 # A market whose first book does not come is asked for so often before the connection is blamed.
 TRIES = 3
-# A market that the venue refused in words is asked for again no sooner.
-REFUSED_NS = 60_000_000_000
+# A market that the venue refused in words is asked for again after this, then after twice as long, and at
+# last once a minute: it may be a limit of rate, which passes, or a market that does not exist.
+REFUSED_NS, REFUSED_MAX_NS = 1_000_000_000, 60_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Watch:
         self._tries: dict[str, int] = {}
         # Markets for whose sake the connection was given up once already: once is enough.
         self._hopeless: set[str] = set()
+        self._refusals: dict[str, int] = {}
         self._heard: set[str] = set()
         self._heard_ns = self._canary_ns = 0
         self._probe: str | None = None
@@ -88,13 +90,16 @@ class Watch:
         for market in self._waiting.keys() & markets.keys():
             del self._waiting[market]
             self._tries.pop(market, None)
+            self._refusals.pop(market, None)
             self._hopeless.discard(market)
             self._heard.add(market)
 
     def refused(self, markets: Iterable[str], now_ns: int) -> None:
         """The venue will not send these; they are asked for again now and then, and blame nobody."""
         for market in markets:
-            self._waiting[market] = now_ns + REFUSED_NS
+            times = self._refusals.get(market, 0)
+            self._refusals[market] = times + 1
+            self._waiting[market] = now_ns + min(REFUSED_NS << min(times, 10), REFUSED_MAX_NS)
             self._hopeless.add(market)
 
     def forget(self, markets: Iterable[str]) -> None:
@@ -102,6 +107,7 @@ class Watch:
         for market in markets:
             self._waiting.pop(market, None)
             self._tries.pop(market, None)
+            self._refusals.pop(market, None)
             self._hopeless.discard(market)
             self._heard.discard(market)
             if market == self._probe:

@@ -42,14 +42,23 @@ def test_a_first_book_that_is_late_is_asked_for_again_and_then_blamed_once() -> 
     assert watch.waiting() == 0
 
 
-def test_what_the_venue_refuses_is_asked_for_rarely_and_blames_nobody() -> None:
-    """A market that does not exist costs one request a minute and no connection."""
+def test_what_the_venue_refuses_is_asked_for_ever_more_rarely_and_blames_nobody() -> None:
+    """A limit of rate passes within seconds; a market that does not exist costs one request a minute."""
     watch = open_watch("none")
-    watch.refused(["none"], SECOND)
-    assert watch.overdue(REFUSED_NS) == []
-    assert watch.overdue(REFUSED_NS + SECOND) == ["none"]
-    watch.refused(["none"], REFUSED_NS + SECOND)
-    assert watch.frozen(NEVER) == ""
+    now, asked = 0, []
+    watch.refused(["none"], now)
+    while now < 600 * SECOND:
+        now += SECOND
+        if watch.overdue(now):
+            asked.append(now // SECOND)
+            watch.refused(["none"], now)
+        assert watch.frozen(now) == ""
+    assert asked[:6] == [1, 3, 7, 15, 31, 63]
+    assert asked[6:] == list(range(123, 600, 60))
+    watch.heard({"none": None}, now)
+    watch.asked(["none"], now)
+    watch.refused(["none"], now)
+    assert watch.overdue(now + REFUSED_NS) == ["none"]
 
 
 def test_a_silent_canary_means_frozen() -> None:
