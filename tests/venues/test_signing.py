@@ -13,7 +13,13 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from pipeline.venues.signing import KalshiSigner, KeyFileError
+from pipeline.venues.signing import (
+    KalshiSigner,
+    KeyFileError,
+    kraken_signature,
+    polymarket_order_signature,
+    polymarket_signature,
+)
 
 FORM = serialization.PrivateFormat
 NO_PASSWORD = serialization.NoEncryption()
@@ -127,3 +133,61 @@ def test_a_signer_does_not_show_its_key() -> None:
     signer = KalshiSigner("id", pem(key()))
     assert "KEY" not in f"{signer!r} {signer}"
     assert str(key().private_numbers().d) not in f"{signer!r} {signer}"
+
+
+def test_krakens_published_vector() -> None:
+    """The signature of the request in Kraken's own guide to REST authentication."""
+    secret = "kQH5HW/8p1uGOVjbgWA7FunAmGO8lsSUXNsu3eow76sz84Q18fWxnyRzBHCd3pd5nE9qa99HAZtuZuj6F1huXg=="
+    body = "nonce=1616492376594&ordertype=limit&pair=XBTUSD&price=37500&type=buy&volume=1.25"
+    expected = "4/dpxb3iT4tp/ZCVEwSnEsLxx0bqyhLpdfOpc6fn7OR8+UClSV5n9E6aSS8MPtnRfp32bAb0nmbRn6H8ndwLUQ=="
+    assert kraken_signature(secret, "/0/private/AddOrder", "1616492376594", body) == expected
+
+
+@pytest.mark.parametrize(
+    ("timestamp_s", "method", "path", "body", "expected"),
+    [
+        (1_700_000_000, "GET", "/data/orders", "", "m6lGS9WyES7JjpAYNd7zIdW5bfHxAAI_pIa1St9vLO4="),
+        (
+            1_700_000_000,
+            "DELETE",
+            "/order",
+            '{"orderID":"0x01"}',
+            "24l6Lx6iJPil3STmxxlrWZKP7YBLNsVqEIduvmUOx7Q=",
+        ),
+        (
+            1_000_000,
+            "test-sign",
+            "/orders",
+            '{"hash": "0x123"}',
+            "ZwAdJKvoYRlEKDkNMwd5BuwNNtg93kNaR_oU2HrfVvc=",
+        ),
+    ],
+)
+def test_polymarkets_vectors(timestamp_s: int, method: str, path: str, body: str, expected: str) -> None:
+    """Signatures as the venue's own library makes them, for a secret of 32 zero bytes."""
+    assert polymarket_signature("A" * 43 + "=", timestamp_s, method, path, body) == expected
+
+
+@pytest.mark.parametrize("secret", ["no secret!", "AAA", "ÄÖ=="])
+def test_a_secret_that_is_none_is_not_told(secret: str) -> None:
+    """The error says what is wrong and nothing of what was given."""
+    for sign in (
+        lambda: kraken_signature(secret, "/0/private/Balance", "1", "nonce=1"),
+        lambda: polymarket_signature(secret, 1, "GET", "/x"),
+    ):
+        with pytest.raises(KeyFileError) as caught:
+            sign()
+        assert secret not in str(caught.value)
+
+
+def test_polymarkets_order_vector() -> None:
+    """The signature of the venue's own library, by a test wallet that everybody knows."""
+    wallet = 0xAC0974BEC39A17E36BA4A6B4D238FF944BACB478CBED5EFCAE784D7BF4F2FF80
+    digest = bytes.fromhex("0fbf0b2600dc74c6fbaee71b048464caed75a13e520cb8d00d540ebdaaf2ee06")
+    expected = (
+        "0xde347cab1aa0798cf0b7a6eb94aa90a5df6a079eee19c063c678dcae7811fb80"
+        "2a166b21f36bf21a91708e548d6264a09321c5441898efa179b379aa557d7dbd1c"
+    )
+    assert polymarket_order_signature(wallet, digest) == expected
+    with pytest.raises(KeyFileError):
+        polymarket_order_signature(0, digest)
