@@ -107,6 +107,7 @@ IMPURE = {
     "pipeline.client": "reads the feeds' segments for other programs",
     "pipeline.client.reader": "reads the feeds' segments for other programs",
     "pipeline.client.subscription": "a thread of its own",
+    "pipeline.feed.answers": "a queue between threads",
     "pipeline.feed.rest": "a thread of its own",
     "pipeline.feed.rest_books": "a thread of its own",
     "pipeline.feed.metadata": "asks by REST",

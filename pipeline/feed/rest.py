@@ -9,10 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from queue import Empty, Full, Queue
 from random import Random
 
 from pipeline.clock import Clock
+from pipeline.feed.answers import Answers
 from pipeline.feed.http import TURN_SECONDS, RestClient, RestError, allowed, jitter
 from pipeline.model import FeeSchedule, Market
 from pipeline.venues.asking import Request
@@ -67,8 +67,7 @@ class MarketDirectory:
         self._wake = threading.Event()
         self._closed = not rest_url
         self._failures = 0
-        self.dropped = 0
-        self._found: Queue[Market | Failure] = Queue(MAX_WAITING)
+        self._found: Answers[Market | Failure] = Answers(MAX_WAITING)
         self._thread = threading.Thread(target=self._work, name="rest", daemon=True)
         self._thread.start()
 
@@ -89,14 +88,14 @@ class MarketDirectory:
             for market in markets:
                 self._wanted.pop(market, None)
 
+    @property
+    def dropped(self) -> int:
+        """What found no room."""
+        return self._found.dropped
+
     def poll(self) -> list[Market | Failure]:
         """What has come since the last call; never waits."""
-        found: list[Market | Failure] = []
-        while True:
-            try:
-                found.append(self._found.get_nowait())
-            except Empty:
-                return found
+        return self._found.drain()
 
     def close(self) -> None:
         """End the thread; a request on its way is given up within its timeout."""
@@ -132,9 +131,9 @@ class MarketDirectory:
             self.fetch(client, wanted, found)
         except RestError as fault:
             error = fault
-            self._put(Failure(str(fault)))
+            self._found.offer(Failure(str(fault)))
         for market in found.values():
-            self._put(market)
+            self._found.offer(market)
         missing = [market for market in wanted if market not in found]
         if error is not None and not error.refused:
             self._failures += 1
@@ -146,7 +145,7 @@ class MarketDirectory:
             return
         self._failures = 0
         if error is None and missing:
-            self._put(Failure(f"the venue does not list {', '.join(sorted(missing)[:3])}"))
+            self._found.offer(Failure(f"the venue does not list {', '.join(sorted(missing)[:3])}"))
         self._ask_later(missing)
 
     def _ask_later(self, missing: Sequence[str]) -> None:
@@ -203,12 +202,5 @@ class MarketDirectory:
             except RestError as error:
                 if not error.refused:
                     raise
-                self._put(Failure(str(error)))
+                self._found.offer(Failure(str(error)))
         return markets
-
-    def _put(self, found: Market | Failure) -> None:
-        try:
-            self._found.put_nowait(found)
-        except Full:
-            # Nobody polls: the newest is dropped. Who polls again also asks again (worker, METADATA_NS).
-            self.dropped += 1

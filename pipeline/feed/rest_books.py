@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping
-from queue import Empty, Full, Queue
 from random import Random
 
 from pipeline.clock import Clock
+from pipeline.feed.answers import Answers
 from pipeline.feed.http import RestClient, RestError, Sign, allowed, jitter
 from pipeline.feed.rest import Failure
 from pipeline.model import Scale
@@ -53,8 +53,8 @@ class RestBooks:
         self._closed = not base_url
         self._failures = 0
         self._next_ns = 0
-        self.dropped = 0
-        self._found: Queue[Sample | Failure] = Queue(MAX_WAITING)
+        self._unasked = 0
+        self._found: Answers[Sample | Failure] = Answers(MAX_WAITING)
         self._thread = threading.Thread(target=self._work, name="rest-books", daemon=True)
         self._thread.start()
 
@@ -68,7 +68,7 @@ class RestBooks:
                 if len(self._waiting) < MAX_WAITING or market in self._waiting:
                     self._waiting[market] = scales.get(market)
                 else:
-                    self.dropped += 1
+                    self._unasked += 1
         self._wake.set()
 
     def forget(self, markets: Iterable[str]) -> None:
@@ -78,14 +78,14 @@ class RestBooks:
                 self._waiting.pop(market, None)
                 self._refused.pop(market, None)
 
+    @property
+    def dropped(self) -> int:
+        """What found no room, asked or found."""
+        return self._unasked + self._found.dropped
+
     def poll(self) -> list[Sample | Failure]:
         """What has come since the last call; never waits."""
-        found: list[Sample | Failure] = []
-        while True:
-            try:
-                found.append(self._found.get_nowait())
-            except Empty:
-                return found
+        return self._found.drain()
 
     def close(self) -> None:
         """End the thread; a request on its way is given up within its timeout."""
@@ -129,7 +129,7 @@ class RestBooks:
                 self._failures = 0
             except RestError as error:
                 if not error.refused:
-                    self._put(Failure(str(error)))
+                    self._found.offer(Failure(str(error)))
                     self._give_back([request, *groups], taken)
                     self._failures += 1
                     wait = max(error.wait, jitter(self._random, self._failures))
@@ -154,7 +154,7 @@ class RestBooks:
             request, lambda body: (self._clock.monotonic_ns(), parse(body, request.markets, scales))
         )
         for book in books:
-            self._put(Sample(book, asked_ns, answered_ns))
+            self._found.offer(Sample(book, asked_ns, answered_ns))
         told = {book.snapshot.market for book in books}
         missing = tuple(market for market in request.markets if market not in told)
         if missing:
@@ -173,11 +173,4 @@ class RestBooks:
             for market in markets:
                 if len(self._refused) < MAX_WAITING:
                     self._refused[market] = until_ns
-        self._put(Failure(why))
-
-    def _put(self, found: Sample | Failure) -> None:
-        try:
-            self._found.put_nowait(found)
-        except Full:
-            # Nobody polls: the newest is dropped. Who polls again also asks again.
-            self.dropped += 1
+        self._found.offer(Failure(why))
