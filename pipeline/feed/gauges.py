@@ -27,11 +27,12 @@ KEPT_BY_KEEPER = (
     "best_mismatches",
     "times_back",
 )
+VOIDED = {f"void_{fault.name.lower()}": fault for fault in BookFault if fault}
 STATES = (BookState.LIVE, BookState.GAP, BookState.CROSSED)
 COUNTERS = (
     "frames",
     *KEPT_BY_KEEPER,
-    *(f"void_{fault.name.lower()}" for fault in BookFault if fault),
+    *VOIDED,
     *(f"books_{state.name.lower()}" for state in STATES),
     "connects",
     "connects_failed",
@@ -46,8 +47,11 @@ COUNTERS = (
     "bells",
     "rest_markets",
     "rest_failures",
+    "rest_dropped",
     "witness_checks",
     "witness_mismatches",
+    "witness_stale",
+    "witness_unanswered",
     "no_room",
 )
 # One lag sample for so many publications is plenty, and costs next to nothing.
@@ -61,8 +65,7 @@ class Gauges:
         self._worker = worker
         self._keeper = keeper
         self._clock = clock
-        self._counted = dict.fromkeys(KEPT_BY_KEEPER, 0)
-        self._voided = dict.fromkeys(BookFault, 0)
+        self._counted: dict[str, int] = {}
         self._lag = Lag()
         self._rate = Rate()
         self._published = 0
@@ -114,16 +117,17 @@ class Gauges:
                 cells = self._cells[connection]
                 cells[memory.C_FRAMES] += count
                 cells[memory.C_LAST_SEQUENCE] = self._sequences[connection]
-        for name, seen in self._counted.items():
-            total = getattr(self._keeper, name)
-            if total != seen:
-                self._worker.counters.add(name, total - seen)
-                self._counted[name] = total
-        for fault, total in self._keeper.voided.items():
-            seen = self._voided[fault]
-            if total != seen:
-                self._worker.counters.add(f"void_{fault.name.lower()}", total - seen)
-                self._voided[fault] = total
+        for name in KEPT_BY_KEEPER:
+            self.follow(name, getattr(self._keeper, name))
+        for name, fault in VOIDED.items():
+            self.follow(name, self._keeper.voided[fault])
+
+    def follow(self, name: str, total: int) -> None:
+        """Carry a count that may begin at 0 anew into the counter of this name, which never does."""
+        seen = self._counted.get(name, 0)
+        if total != seen:
+            self._worker.counters.add(name, total - seen if total > seen else total)
+            self._counted[name] = total
 
     def show(self, connections: int, markets: int, *, polling: bool) -> None:
         """Publish the statistics; call it once a second. `connections` and `markets` are those wanted."""

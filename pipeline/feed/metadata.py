@@ -36,6 +36,11 @@ class Metadata:
         self._directory = directory
         self._refresh_ns = 0
 
+    @property
+    def dropped(self) -> int:
+        """Answers that found no room."""
+        return self._directory.dropped
+
     def close(self) -> None:
         """Ask nothing more."""
         self._directory.close()

@@ -66,6 +66,11 @@ class SecondSource:
             self.witness.follow(fresh, now_ns)
 
     @property
+    def dropped(self) -> int:
+        """Books that found no room, asked or found."""
+        return self._rest.dropped
+
+    @property
     def watching(self) -> bool:
         """Whether applied events must be told to `note`."""
         return bool(self.witness.watching)

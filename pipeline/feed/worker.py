@@ -195,6 +195,9 @@ class Feed:
         if now >= self._show_ns:
             self._show_ns = now + SECOND_NS
             self.ingest.show(self._metadata.turned_stale())
+            self._gauges.follow("rest_dropped", self._metadata.dropped + self._second.dropped)
+            self._gauges.follow("witness_stale", self._second.witness.stale)
+            self._gauges.follow("witness_unanswered", self._second.witness.unanswered)
             polling = self._second.polling
             connections = 1 if polling else sum(bool(link.markets) for link in self.links)
             self._gauges.show(connections, len(self._publisher.markets), polling=polling)
