@@ -170,10 +170,6 @@ class BookKeeper:
             self._compare_states(book, before)
         return touched
 
-    def disconnect(self, connection: int = 0) -> list[str]:
-        """The connection is gone: its books are unknown. The markets touched."""
-        return self.void(self._on(connection), BookFault.DISCONNECTED)
-
     def forget(self, market: str) -> None:
         """Drop all that is known of a market that was unsubscribed from."""
         self.books.pop(market, None)

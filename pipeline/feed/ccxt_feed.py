@@ -17,12 +17,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from pipeline.clock import Clock
+from pipeline.clock import Clock, SleepWatch
 from pipeline.config import Config, VenueConfig
 from pipeline.feed.book import BookKeeper
 from pipeline.feed.ccxt_books import PREFIX
 from pipeline.feed.ccxt_exchange import LOAD_SECONDS, Exchange, LostError, RefusedError, library, text_of
 from pipeline.feed.ccxt_markets import CcxtMarkets, Trouble
+from pipeline.feed.display import Display
 from pipeline.feed.doorbell import Doorbell
 from pipeline.feed.gauges import COUNTERS, Gauges
 from pipeline.feed.publisher import Publisher
@@ -37,8 +38,6 @@ BEAT_SECONDS = 0.02
 TURN_SECONDS = 0.05
 GAUGES_NS = 1_000_000_000
 METADATA_SECONDS = 600.0
-# A longer sleep of the machine than this voids every book.
-SUSPEND_NS = 2_000_000_000
 # A symbol that the exchange refused is asked for again no sooner.
 REFUSED_SECONDS = 60.0
 # After so many failures in a row a fresh process is the better try, if max_retries does not say so earlier.
@@ -70,9 +69,10 @@ class CcxtFeed:
         self._keeper = BookKeeper(venue, shown=writer.depth)
         self._gauges = Gauges(self.worker, self._keeper, clock)
         self._gauges_ns = 0
-        self._asleep_ns = clock.asleep_ns()
+        self._sleep_watch = SleepWatch(clock)
         shm_directory, run_directory = Path(config.shm_directory), Path(config.run_directory)
-        self._doorbell = Doorbell(shm_directory, run_directory, clock)
+        doorbell = Doorbell(shm_directory, run_directory, clock)
+        self._display = Display(self._keeper, self._publisher, self._gauges, doorbell, clock, self._tradable)
         self._markets = CcxtMarkets(venue, self._publisher, self._keeper.forget)
         self._trouble = Trouble()
         self._access = Access()
@@ -117,7 +117,7 @@ class CcxtFeed:
         event = self._read(symbol, book, socket_ns)
         nonce = book.get("nonce")
         self._gauges.frames(CONNECTION, 1, nonce if isinstance(nonce, int) and 0 <= nonce < 2**63 else 0)
-        self._publish(self._keeper.apply_frame((event,), CONNECTION), socket_ns)
+        self._display.show(self._keeper.apply_frame((event,), CONNECTION), socket_ns)
         self._cells[memory.C_PROOF_NS] = self._cells[memory.C_PROOF_NS] or socket_ns
         if self._session.state is not ConnectionState.UP:
             # ccxt does not tell when a socket opens: the first book says that all went well.
@@ -137,25 +137,9 @@ class CcxtFeed:
         self.worker.report(f"{symbol}: book refused: {found.why}")
         return Bad(found.why, lost=True, markets=(symbol,))
 
-    def _publish(self, symbols: Iterable[str], socket_ns: int) -> None:
-        """Publish books as they are now, and wake the scanner; `socket_ns` 0 where no message came."""
-        now, wall = self._clock.monotonic_ns(), self._clock.wall_ns()
-        for symbol in symbols:
-            book = self._keeper.books.get(symbol)
-            if book is None:
-                continue
-            if socket_ns:
-                book.socket_ns = socket_ns
-            tradable = self._settings.trusted and self._markets.open(symbol, now)
-            self._publisher.publish(book, now, wall, tradable=tradable)
-            self._gauges.published(book, socket_ns, now, wall)
-        self._gauges.log_changes()
-        if self._doorbell.ring(now):
-            self.worker.counters.add("bells")
-
-    def _void(self, symbols: Iterable[str], fault: BookFault) -> None:
-        """These books are unknown from this moment, and readers see it at once."""
-        self._publish(self._keeper.void(symbols, fault), 0)
+    def _tradable(self, symbol: str, now_ns: int) -> bool:
+        """Whether the config trusts this exchange, and the market is known to be open."""
+        return self._settings.trusted and self._markets.open(symbol, now_ns)
 
     def _judge(self, symbol: str, now_ns: int) -> None:
         """A book that is not LIVE for long ends the exchange object, once."""
@@ -199,7 +183,7 @@ class CcxtFeed:
                 self._current = None
                 # What was void before keeps its own fault.
                 books = self._keeper.books.values()
-                self._void([book.market for book in books if book.state in HELD], fault)
+                self._display.void([book.market for book in books if book.state in HELD], fault)
                 self._show()
                 await self._close(exchange)
 
@@ -256,7 +240,7 @@ class CcxtFeed:
             except RefusedError as error:
                 self.worker.counters.add("refused_subscriptions")
                 self.worker.report(f"{symbol}: {error}")
-                self._void([symbol], BookFault.VENUE)
+                self._display.void([symbol], BookFault.VENUE)
                 await asyncio.sleep(REFUSED_SECONDS)
                 continue
             self.take(symbol, book, self._clock.monotonic_ns())
@@ -270,7 +254,7 @@ class CcxtFeed:
         """A symbol had no book within its deadline: its book is void, and the exchange object goes, once."""
         why = f"no book of {symbol} for {deadline:g} s"
         self.worker.report(why)
-        self._void([symbol], BookFault.SILENT)
+        self._display.void([symbol], BookFault.SILENT)
         if self._trouble.silent(symbol, self._clock.monotonic_ns(), round(deadline * 1e9)):
             raise LostError(why, "silences")
         self.worker.counters.add("silences")
@@ -308,9 +292,8 @@ class CcxtFeed:
 
     def _wake_up(self) -> None:
         """After a sleep of the machine nothing is known: sockets look open and books look fresh."""
-        asleep = self._clock.asleep_ns()
-        slept, self._asleep_ns = asleep - self._asleep_ns, asleep
-        if slept > SUSPEND_NS:
+        slept = self._sleep_watch.slept_ns()
+        if slept:
             raise LostError(f"this machine slept {slept // 10**9} s", "suspends", BookFault.SUSPENDED)
 
     def _show(self) -> None:
@@ -357,7 +340,7 @@ class CcxtFeed:
                 continue
             self._markets.describe(symbol, listed, exchange.precision_mode, self._listed_ns)
             self.worker.counters.add("rest_markets")
-            self._publish([symbol], 0)
+            self._display.show([symbol])
 
     def _want(self, config: Config) -> None:
         """Make the rows be those that the config asks for; the tasks follow in the next turn."""

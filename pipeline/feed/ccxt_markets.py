@@ -13,12 +13,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pipeline.feed.ccxt_books import Refusal, market_of, snapshot_of, widest
-from pipeline.feed.publisher import Publisher
+from pipeline.feed.publisher import BELIEVED_NS, Publisher
 from pipeline.model import Market, MarketStatus
 from pipeline.venues.codec import Snapshot
 
-# An older listing is not traded on, as an older answer of a native venue's REST is not (feed.metadata).
-BELIEVED_NS = 3_600_000_000_000
 # A book that is refused or crossed for so long is asked for anew, with everything else of the exchange.
 TROUBLE_NS = 10_000_000_000
 

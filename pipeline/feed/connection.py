@@ -22,6 +22,7 @@ import websocket
 
 from pipeline.clock import Clock
 from pipeline.feed.frames import CLOSE, MIB, PING, PROTOCOL_ERROR, Control, FrameError, FrameReader, Item
+from pipeline.feed.session import retry_after
 
 CONNECT_SECONDS = 2.0
 # Connecting with its name's look-up, which knows no deadline of its own.
@@ -71,7 +72,7 @@ class Connection:
             )
         except websocket.WebSocketBadStatusException as error:
             headers = {name.lower(): text for name, text in (error.resp_headers or {}).items()}
-            wait_ns = retry_after_ns(headers.get("retry-after", ""))
+            wait_ns = round(retry_after(headers.get("retry-after", "")) * 1e9)
             why = f"cannot connect: the venue answered {error.status_code}"
             raise ConnectionLostError(why, error.status_code or 0, wait_ns) from error
         except TROUBLE as error:
@@ -354,14 +355,6 @@ def _positive(seconds: float) -> float:
     if seconds <= 0:
         raise TimeoutError("timed out")
     return seconds
-
-
-def retry_after_ns(text: str) -> int:
-    """Nanoseconds of a Retry-After header, 0 without one; a date counts as five minutes."""
-    if not text:
-        return 0
-    digits = text.isascii() and text.isdigit() and len(text) <= 9
-    return (int(text) if digits else 300) * 1_000_000_000
 
 
 def close_reason(data: bytes) -> str:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from pipeline.clock import Clock
+from pipeline.feed.session import retry_after
 from pipeline.venues.asking import Request
 from pipeline.venues.parsing import VenueTroubleError, text_of
 
@@ -30,7 +31,6 @@ PLAIN = "identity"
 # Coinbase keeps public answers for a second, others behind a content network: we want none of those.
 FRESH = "no-cache"
 RETRY_SECONDS, MAX_RETRY_SECONDS = 0.5, 30.0
-MAX_RETRY_AFTER_SECONDS = 300.0
 TURN_SECONDS = 0.02
 # Statuses that are about what was asked for, not about how the venue is.
 REFUSALS = frozenset({400, 404, 410, 414, 422})
@@ -146,12 +146,3 @@ def jitter(random: Random, failures: int) -> float:
     """Seconds to wait after so many failures in a row: full jitter below a bound that doubles."""
     bound = min(RETRY_SECONDS * 2 ** min(failures - 1, 10), MAX_RETRY_SECONDS)
     return random.uniform(0, bound)
-
-
-def retry_after(text: str) -> float:
-    """Seconds of a Retry-After header, at most MAX_RETRY_AFTER_SECONDS; dates count as the most."""
-    if not text:
-        return 0.0
-    if text.isascii() and text.isdigit():
-        return min(float(text), MAX_RETRY_AFTER_SECONDS)
-    return MAX_RETRY_AFTER_SECONDS

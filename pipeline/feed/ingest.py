@@ -6,17 +6,13 @@ Used by the feed's worker for every read; what happens rarely is in the worker.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
-from pipeline.clock import Clock
 from pipeline.feed.book import BookKeeper
-from pipeline.feed.doorbell import Doorbell
+from pipeline.feed.display import Display
 from pipeline.feed.gauges import Gauges
 from pipeline.feed.link import Link
-from pipeline.feed.metadata import Metadata
-from pipeline.feed.publisher import Publisher
 from pipeline.feed.second_source import SecondSource
-from pipeline.model import BookFault
 from pipeline.venues.codec import Change, Event
 
 Note = Callable[[Link, Event], None]
@@ -28,21 +24,15 @@ class Ingest:
     def __init__(
         self,
         keeper: BookKeeper,
-        publisher: Publisher,
         gauges: Gauges,
-        metadata: Metadata,
+        display: Display,
         second: SecondSource,
-        doorbell: Doorbell,
-        clock: Clock,
         note: Note,
     ) -> None:
         self._keeper = keeper
-        self._publisher = publisher
         self._gauges = gauges
-        self._metadata = metadata
+        self._display = display
         self._second = second
-        self._doorbell = doorbell
-        self._clock = clock
         self._note = note
 
     def take(self, link: Link, frames: list[bytes], socket_ns: int) -> None:
@@ -65,30 +55,5 @@ class Ingest:
                     self._note(link, event)
         self._gauges.frames(index, len(frames), link.codec.last_sequence)
         if touched:
-            self.show(touched, socket_ns)
+            self._display.show(touched, socket_ns)
             link.watch.heard(touched, socket_ns)
-
-    def show(self, touched: Iterable[str], socket_ns: int = 0) -> None:
-        """Publish books as they are now, and wake the scanner; `socket_ns` 0 where no message came."""
-        now = self._clock.monotonic_ns()
-        wall = self._clock.wall_ns()
-        books, publisher, believed = self._keeper.books, self._publisher, self._metadata.believed
-        shown = False
-        for market in touched:
-            book = books.get(market)
-            if book is None:
-                continue
-            shown = True
-            if socket_ns:
-                book.socket_ns = socket_ns
-            publisher.publish(book, now, wall, tradable=believed(market, now))
-            self._gauges.published(book, socket_ns, now, wall)
-        if shown:
-            self._gauges.log_changes()
-            if self._doorbell.ring(now):
-                self._gauges.bell()
-
-    def void(self, markets: Iterable[str], fault: BookFault) -> None:
-        """These books are unknown from this moment, and readers see it at once."""
-        held = [market for market in markets if market in self._keeper.books]
-        self.show(self._keeper.void(held, fault))

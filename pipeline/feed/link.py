@@ -56,6 +56,8 @@ class Link:
         self.repairs = Repairs()
         self.codec: Codec = CODECS[venue]({})
         self.connection: Connection | None = None
+        self.opened_before = False
+        """Whether a connection of this link has been taken up; its owner sets it."""
         self.frozen = False
         """Whether the last connection was given up because it was alive and useless."""
         self._cells = cells

@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pipeline.clock import Clock
+from pipeline.feed.publisher import BELIEVED_NS
 from pipeline.feed.rest import Failure, MarketDirectory
 from pipeline.model import Market, MarketStatus
 
 REFRESH_NS = 600_000_000_000
 RESULT_NS = 1_000_000_000
-# Older metadata is not traded on: grid, fees and status may have changed behind our back.
-BELIEVED_NS = 3_600_000_000_000
 
 
 class Metadata:
@@ -27,7 +26,9 @@ class Metadata:
         self._clock = clock
         self._described_ns: dict[str, int] = {}
         self._pending: dict[str, Market] = {}
-        self._refresh_ns = self._result_ns = 0
+        # What is wanted is asked for when it is wanted; this is about what grew old since.
+        self._refresh_ns = clock.monotonic_ns() + REFRESH_NS
+        self._result_ns = 0
         self._stale: set[str] = set()
 
     def adopt(self, directory: MarketDirectory) -> None:

@@ -24,6 +24,9 @@ from pipeline.model import (
 from shm.books import BookWriter
 from shm.records import MARKET, MarketRow
 
+# Older metadata is not traded on: grid, fees and status may have changed behind our back.
+BELIEVED_NS = 3_600_000_000_000
+
 
 class Publisher:
     """The markets of one feed, each with a row while there is room."""

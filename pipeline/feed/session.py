@@ -32,7 +32,8 @@ UNAUTHORISED = frozenset({401, 403})
 BUSY = frozenset({429, 503})
 # So many refusals of who we are within this time, and only a person can help.
 AUTH_TRIES, AUTH_WINDOW_NS = 3, 300 * SECOND_NS
-MAX_RETRY_AFTER_NS = 300 * SECOND_NS
+MAX_RETRY_AFTER_SECONDS = 300.0
+MAX_RETRY_AFTER_NS = round(MAX_RETRY_AFTER_SECONDS * SECOND_NS)
 # Coinbase takes 8 new connections a second from one address; nobody documents less.
 SPACING_NS = SECOND_NS // 8
 # While a venue refuses us, its connections try one after another.
@@ -59,6 +60,15 @@ class Habits:
             settings.timeout,
             settings.max_retries,
         )
+
+
+def retry_after(text: str) -> float:
+    """Seconds of a Retry-After header, at most MAX_RETRY_AFTER_SECONDS; dates count as the most."""
+    if not text:
+        return 0.0
+    if text.isascii() and text.isdigit():
+        return min(float(text), MAX_RETRY_AFTER_SECONDS)
+    return MAX_RETRY_AFTER_SECONDS
 
 
 class Access:

@@ -17,6 +17,7 @@ from pipeline.config import Config, VenueConfig
 from pipeline.feed.book import BookKeeper
 from pipeline.feed.connection import Connection, ConnectionLostError, wait
 from pipeline.feed.credentials import address, headers
+from pipeline.feed.display import Display
 from pipeline.feed.doorbell import Doorbell
 from pipeline.feed.gauges import COUNTERS, Gauges
 from pipeline.feed.ingest import Ingest
@@ -72,16 +73,11 @@ class Feed:
         directory = MarketDirectory(venue, self._settings.rest_url, clock=clock, random=random)
         self._metadata = Metadata(directory, clock)
         self._second = SecondSource(venue, self._settings, self._rest_books())
-        self.ingest = Ingest(
-            self.keeper,
-            self._publisher,
-            self._gauges,
-            self._metadata,
-            self._second,
-            Doorbell(Path(config.shm_directory), Path(config.run_directory), clock),
-            clock,
-            self._note,
+        doorbell = Doorbell(Path(config.shm_directory), Path(config.run_directory), clock)
+        self._display = Display(
+            self.keeper, self._publisher, self._gauges, doorbell, clock, self._metadata.believed
         )
+        self.ingest = Ingest(self.keeper, self._gauges, self._display, self._second, self._note)
         self._sleep_watch = SleepWatch(clock)
         # Markets that were paused when their connection was lost.
         self._doubted: set[str] = set()
@@ -189,12 +185,12 @@ class Feed:
         for link in self.links:
             if link.markets or link.connection is not None:
                 self._tend_link(link)
-        self.ingest.show(self.keeper.settle(now))
+        self._display.show(self.keeper.settle(now))
         self._metadata_turn(now)
         self._second_turn(now)
         if now >= self._show_ns:
             self._show_ns = now + SECOND_NS
-            self.ingest.show(self._metadata.turned_stale())
+            self._display.show(self._metadata.turned_stale())
             self._gauges.follow("rest_dropped", self._metadata.dropped + self._second.dropped)
             self._gauges.follow("witness_stale", self._second.witness.stale)
             self._gauges.follow("witness_unanswered", self._second.witness.unanswered)
@@ -224,10 +220,12 @@ class Feed:
     def _opened(self, link: Link) -> None:
         self.keeper.know(self._publisher.scales)
         self.keeper.resync.difference_update(link.markets)
-        # What happened to a market meanwhile was not told: ask, and let REST end a pause from before.
-        for market in link.markets:
-            self._metadata.ask(market)
-        self._doubted.update(market for market in link.markets if not self.keeper.tradable(market))
+        if link.opened_before:
+            # What happened to a market meanwhile was not told: ask, and let REST end a pause from before.
+            for market in link.markets:
+                self._metadata.ask(market)
+            self._doubted.update(market for market in link.markets if not self.keeper.tradable(market))
+        link.opened_before = True
         self.worker.counters.add("connects")
         self.worker.log.info(
             "connected", url=self._settings.url, connection=link.index, markets=len(link.markets)
@@ -250,7 +248,7 @@ class Feed:
         self.worker.log.warning("connection lost", connection=link.index, why=str(error))
         self.worker.report(f"connection lost: {error}")
         keep = link.lost(error)
-        self.ingest.void(link.markets, BookFault.SILENT if link.frozen else BookFault.DISCONNECTED)
+        self._display.void(link.markets, BookFault.SILENT if link.frozen else BookFault.DISCONNECTED)
         if link.session.state is ConnectionState.AUTH_FAILED:
             self.worker.report("the venue does not accept us: mend the key, then restart this worker")
         if not keep:
@@ -258,7 +256,7 @@ class Feed:
 
     def _drop(self, link: Link, fault: BookFault) -> None:
         link.close()
-        self.ingest.void(link.markets, fault)
+        self._display.void(link.markets, fault)
 
     def _wake_up(self, now_ns: int) -> None:
         """After a sleep of the machine nothing is known: sockets look open and books look fresh."""
@@ -271,7 +269,7 @@ class Feed:
             if link.connection is not None:
                 self._drop(link, BookFault.SUSPENDED)
                 link.session.hurry(now_ns)
-        self.ingest.void(list(self.keeper.books), BookFault.SUSPENDED)
+        self._display.void(list(self.keeper.books), BookFault.SUSPENDED)
 
     def _headers(self) -> Mapping[str, str]:
         """What the handshake must carry. Raises ConnectionLostError where a key cannot be used."""
@@ -300,21 +298,21 @@ class Feed:
                 self._doubted.discard(found.market)
                 if found.status == MarketStatus.OPEN:
                     self.keeper.apply(Status(found.market, tradable=True, word="open"))
-        self.ingest.show(described)
+        self._display.show(described)
 
     def _second_turn(self, now_ns: int) -> None:
         """Books by REST: polled ones are applied, the witness's verdicts are acted on."""
         report = self._second.turn(self.keeper.books, self._publisher.scales, now_ns)
         for events, answered_ns in report.polled:
             self._gauges.frames(0, 1, 0)
-            self.ingest.show(self.keeper.apply_frame(events), answered_ns)
+            self._display.show(self.keeper.apply_frame(events), answered_ns)
         for failure in report.failures:
             self.worker.counters.add("rest_failures")
             self.worker.report(f"books: {failure.why}")
         for verdict in report.verdicts:
             self._judged(verdict)
         if self._second.polling:
-            self.ingest.void(self._second.poller.overdue(now_ns), BookFault.SILENT)
+            self._display.void(self._second.poller.overdue(now_ns), BookFault.SILENT)
             self._gauges.polled(self._second.poller, self._settings, len(self._publisher.markets))
 
     def _judged(self, verdict: Verdict) -> None:
@@ -325,12 +323,12 @@ class Feed:
             return
         if verdict.agrees:
             book.witness_ns = verdict.at_ns
-            self.ingest.show([verdict.market])
+            self._display.show([verdict.market])
             return
         self.worker.counters.add("witness_mismatches")
         self.worker.log.warning("the witness saw another book", market=verdict.market, why=verdict.why)
         self.worker.report(f"the witness saw another book: {verdict.why}")
-        self.ingest.void([verdict.market], BookFault.WITNESS)
+        self._display.void([verdict.market], BookFault.WITNESS)
 
     # -- settings ------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import msgspec
 
 from pipeline.model import DEFAULT_SCALES, INT64_MAX, Scale, to_units
-from pipeline.venues.memo import read_amount
+from pipeline.venues.memo import moment_ns, read_amount
 
 # What hostile JSON can raise: msgspec's errors and bad UTF-8 are ValueErrors, deep nesting is not.
 UNREADABLE = (ValueError, RecursionError)
@@ -27,7 +27,6 @@ CACHE_MAX = 8_192
 
 _MILLIS_DIGITS = 13
 MILLIS_MAX = INT64_MAX // 1_000_000
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _WHY_MAX = 160
 
 
@@ -46,11 +45,9 @@ def iso_ns(text: object) -> int:
         return 0
     try:
         moment = datetime.fromisoformat(text)
-        since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+        return moment_ns(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     except (ValueError, OverflowError):
         return 0
-    ns = (since.days * 86_400 + since.seconds) * 1_000_000_000 + since.microseconds * 1_000
-    return ns if 0 < ns <= INT64_MAX else 0
 
 
 def published_units(number: object, decimals: int) -> int:

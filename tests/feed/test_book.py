@@ -299,9 +299,9 @@ def test_a_gap_the_venue_announced_is_not_counted() -> None:
 
 
 def test_a_lost_connection_voids_its_books() -> None:
-    """`disconnect` is a gap that counts as none."""
+    """What a feed voids when a connection is lost counts as no gap."""
     keeper = two_books()
-    assert keeper.disconnect(0) == ["A"]
+    assert keeper.void(["A"], BookFault.DISCONNECTED) == ["A"]
     assert (keeper.books["A"].state, keeper.gaps) == (GAP, 0)
 
 
