@@ -81,7 +81,7 @@ class ParallaxApp(App[Answer]):
         """Three lines, the events, what became of them, what is held, who works, and the keys."""
         yield Panel(draw_status, "status")
         yield Panel(draw_venues, "venues")
-        yield Panel(draw_notice, "notice")
+        yield Panel(lambda shown, width, _: draw_notice(shown, width, self._stale_ns), "notice")
         yield Panel(draw_events(self._stale_ns), "events", sticky=True)
         with Container(id="lower"):
             yield Panel(draw_opportunities, "opportunities", title="Last 10 opportunities")

@@ -158,6 +158,16 @@ def bp_text(basis_points: int) -> str:
     return f"{basis_points:+d}" if basis_points else "0"
 
 
+def race_text(ppm: int, count: int) -> str:
+    """How likely an edge is to be still there when orders arrive, and on how many lives that is measured:
+    "82% n=37", or "50% prior", "" where nobody has said; at most 11 cells.
+    """
+    if not ppm and not count:
+        return ""
+    share = f"{ppm / 10_000:.0f}%"
+    return f"{share} prior" if count <= 0 else f"{share} n={min(count, 9999)}"
+
+
 def rate_text(rate: float | None) -> str:
     """Messages a second; "--/s" while two counts are not yet known."""
     if rate is None:

@@ -1,103 +1,140 @@
 """Reasons: why an event is not traded, as a word for the grid and as a sentence for people.
 
 In: a reason's number with its value and limit, in millionths of the unit that the limit has in
-config.toml (ms, bp, %, dollars, a count). Out: text. Pure; used by the panels.
+config.toml (ms, s, bp, %, dollars, a count). Out: text, and the keys of config.toml that set the limit.
+Pure; used by the panels and by `run.py why`.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from dashboard.formatting import number_text, usd_text
 from pipeline.model import Reason
 
-# What stands in the grid instead of an edge that must not be believed, at most 7 cells.
-_WORDS = {
-    Reason.BOOK_MISSING: "no book",
-    Reason.BOOK_EMPTY: "empty",
-    Reason.BOOK_GAP: "gap",
-    Reason.BOOK_CROSSED: "crossed",
-    Reason.BOOK_DEAD: "dead",
-    Reason.BOOK_STALE: "stale",
-    Reason.BOOK_QUIET: "quiet",
-    Reason.BOOK_TOO_OLD: "old",
-    Reason.LEG_SKEW: "skew",
-    Reason.MARKET_CLOSED: "closed",
-    Reason.NOT_LISTED: "no data",
-    Reason.FEE_UNKNOWN: "no fee",
-}
-# What stands there when there is no number to show.
-_NUMBERLESS = {
-    Reason.NO_EDGE: "no edge",
-    Reason.ONE_SIDED: "1-sided",
-    Reason.NOT_TRADABLE: "blocked",
-    Reason.NOT_REVIEWED: "unread",
-    Reason.BELOW_MINIMUM: "tiny",
-    Reason.INVENTORY: "no coin",
-}
-_MS, _BP, _USD, _COUNT = "ms", "bp", "usd", ""
-# reason -> what is measured, its unit, how value and limit compare when it is refused
-_MEASURED = {
-    Reason.NO_EDGE: ("edge", _BP, "≤"),
-    Reason.EDGE_TOO_SMALL: ("edge", _BP, "<"),
+_MS, _BP, _USD, _COUNT, _SECONDS, _YEARLY = "ms", "bp", "usd", "", "s", "% a year"
+_GRID_CELLS = 7
+
+
+class _Told(NamedTuple):
+    """How a reason is told. `word` stands in the grid instead of an edge that must not be believed,
+    `blank` where there is no number to show. `what` is measured in `unit` and refused where it stands in
+    `sign` to the limit, which `keys` of config.toml set.
+    """
+
+    plain: str
+    keys: tuple[str, ...] = ()
+    word: str = ""
+    blank: str = ""
+    what: str = ""
+    unit: str = _COUNT
+    sign: str = "<"
+
+
+def _told(plain: str, keys: str = "", *, word: str = "", blank: str = "", measured: str = "||<") -> _Told:
+    """A row of the table; `keys` are separated by spaces, `measured` is "what|unit|sign"."""
+    what, unit, sign = measured.split("|")
+    return _Told(plain, tuple(keys.split()), word, blank, what, unit, sign)
+
+
+_TABLE: dict[Reason, _Told] = {
+    Reason.NO_EDGE: _told("no edge after fees", blank="no edge", measured=f"edge|{_BP}|≤"),
+    Reason.EDGE_TOO_SMALL: _told("edge too small", "risk.min_edge_bp", measured=f"edge|{_BP}|<"),
+    Reason.BOOK_MISSING: _told("no book for a leg", "venues events.legs.market", word="no book"),
+    Reason.BOOK_EMPTY: _told("a book is empty", word="empty"),
+    Reason.BOOK_GAP: _told("a book has a gap", word="gap"),
+    Reason.BOOK_CROSSED: _told("a book is crossed", word="crossed"),
+    Reason.BOOK_DEAD: _told("a feed is dead", "scanner.heartbeat_ms", word="dead"),
+    Reason.BOOK_STALE: _told("a venue is silent", "scanner.proof_ms", word="stale"),
+    Reason.BOOK_QUIET: _told("a market is quiet", "scanner.quiet_ms", word="quiet"),
+    Reason.BOOK_TOO_OLD: _told(
+        "a book is too old", "risk.max_book_age_ms", word="old", measured=f"book|{_MS}|>"
+    ),
+    Reason.LEG_SKEW: _told(
+        "legs too far apart in time", "risk.max_leg_skew_ms", word="skew", measured=f"skew|{_MS}|>"
+    ),
+    Reason.ONE_SIDED: _told("a side has no orders", blank="1-sided"),
+    Reason.NOT_TRADABLE: _told("market not tradable", blank="blocked"),
+    Reason.MARKET_CLOSED: _told("market closed", "events.close", word="closed"),
+    Reason.FEE_UNKNOWN: _told("fee unknown: watched only", "fees", word="no fee"),
+    Reason.NOT_REVIEWED: _told(
+        "rules not reviewed", "events.review.by events.review.rules_hash", blank="unread"
+    ),
+    Reason.BELOW_MINIMUM: _told("below the venue's minimum", blank="tiny"),
     # Dollars or per cent, as the limit that failed.
-    Reason.PROFIT_TOO_SMALL: ("profit", _COUNT, "<"),
-    Reason.BOOK_TOO_OLD: ("book", _MS, ">"),
-    Reason.LEG_SKEW: ("skew", _MS, ">"),
-    Reason.EXPIRED: ("late", _MS, ">"),
-    Reason.COOLDOWN: ("last trade", _MS, "<"),
-    Reason.ORDER_SIZE: ("order", _USD, ">"),
-    Reason.EVENT_EXPOSURE: ("event", _USD, ">"),
-    Reason.TOTAL_EXPOSURE: ("exposure", _USD, ">"),
-    Reason.VENUE_CASH: ("cash", _USD, ">"),
-    Reason.DAILY_LOSS: ("day loss", _USD, ">"),
-    Reason.CONSECUTIVE_LOSSES: ("losses", _COUNT, "≥"),
-    Reason.TRADES_PER_HOUR: ("trades/hour", _COUNT, "≥"),
-    Reason.INVENTORY: ("coins", _COUNT, ">"),
-    Reason.KELLY_SIZE: ("Kelly:", _USD, ">"),
-    Reason.UNHEDGED_LEG: ("unhedged", _COUNT, ">"),
-}
-_PLAIN = {
-    Reason.NO_EDGE: "no edge after fees",
-    Reason.BOOK_MISSING: "no book for a leg",
-    Reason.BOOK_EMPTY: "a book is empty",
-    Reason.BOOK_GAP: "a book has a gap",
-    Reason.BOOK_CROSSED: "a book is crossed",
-    Reason.BOOK_DEAD: "a feed is dead",
-    Reason.BOOK_STALE: "a venue is silent",
-    Reason.BOOK_QUIET: "a market is quiet",
-    Reason.BOOK_TOO_OLD: "a book is too old",
-    Reason.LEG_SKEW: "legs too far apart in time",
-    Reason.ONE_SIDED: "a side has no orders",
-    Reason.NOT_TRADABLE: "market not tradable",
-    Reason.MARKET_CLOSED: "market closed",
-    Reason.FEE_UNKNOWN: "fee unknown: watched only",
-    Reason.NOT_REVIEWED: "rules not reviewed",
-    Reason.BELOW_MINIMUM: "below the venue's minimum",
-    Reason.NOT_LISTED: "no word of the market yet",
-    Reason.PROFIT_TOO_SMALL: "profit too small",
-    Reason.EXPIRED: "came too late",
-    Reason.REPLAYED: "message seen before",
-    Reason.DUPLICATE: "already traded",
-    Reason.COOLDOWN: "cooling down",
-    Reason.KELLY_SIZE: "beyond the Kelly size",
-    Reason.UNHEDGED_LEG: "one leg is open",
-    Reason.HALTED: "trading is halted",
-    Reason.NO_SUPERVISOR: "no supervisor",
-    Reason.JOURNAL: "journal refused",
-    Reason.INVENTORY: "no coins to sell",
-    Reason.NOT_FILLED: "not filled",
+    Reason.PROFIT_TOO_SMALL: _told(
+        "profit too small", "risk.min_profit_usd risk.min_profit_pct", measured=f"profit|{_COUNT}|<"
+    ),
+    Reason.NOT_LISTED: _told("no word of the market yet", word="no data"),
+    Reason.RULES_CHANGED: _told("rules changed since the review", "events.review.rules_hash", blank="rules"),
+    Reason.CLOSE_TIMES: _told(
+        "legs close at different times",
+        "scanner.max_close_gap_s",
+        blank="closes",
+        measured=f"closes apart|{_SECONDS}|>",
+    ),
+    Reason.VOID_PAYOFF: _told(
+        "a void market could cost more than is left",
+        "events.legs.void events.review.void_rule",
+        blank="void",
+        measured=f"worst payoff|{_USD}|<",
+    ),
+    Reason.HIDDEN_OUTCOME: _told("an outcome may not be listed", "events.exhaustive", word="hidden"),
+    Reason.BELOW_HURDLE: _told(
+        "earns less than money without risk", "scanner.hurdle_pct", measured=f"return|{_YEARLY}|<"
+    ),
+    Reason.UNCONFIRMED: _told(
+        "not there for long enough", "scanner.persist_ms", blank="wait", measured=f"seen for|{_MS}|<"
+    ),
+    Reason.WATCH_ONLY: _told("watched, never traded", "events.kind", blank="watch"),
+    Reason.EXPIRED: _told("came too late", "scanner.opportunity_ttl_ms", measured=f"late|{_MS}|>"),
+    Reason.REPLAYED: _told("message seen before"),
+    Reason.DUPLICATE: _told("already traded"),
+    Reason.COOLDOWN: _told("cooling down", "risk.cooldown_ms", measured=f"last trade|{_MS}|<"),
+    Reason.ORDER_SIZE: _told("order too big", "risk.max_order_usd", measured=f"order|{_USD}|>"),
+    Reason.EVENT_EXPOSURE: _told(
+        "too much at stake in the event", "risk.max_event_usd", measured=f"event|{_USD}|>"
+    ),
+    Reason.TOTAL_EXPOSURE: _told(
+        "too much at stake in all", "risk.max_exposure_usd", measured=f"exposure|{_USD}|>"
+    ),
+    Reason.VENUE_CASH: _told("too little cash at a venue", "trader.cash", measured=f"cash|{_USD}|>"),
+    Reason.DAILY_LOSS: _told("lost too much today", "risk.daily_loss_usd", measured=f"day loss|{_USD}|>"),
+    Reason.CONSECUTIVE_LOSSES: _told(
+        "too many losses in a row", "risk.max_consecutive_losses", measured=f"losses|{_COUNT}|≥"
+    ),
+    Reason.TRADES_PER_HOUR: _told(
+        "too many trades an hour", "risk.max_trades_per_hour", measured=f"trades/hour|{_COUNT}|≥"
+    ),
+    Reason.KELLY_SIZE: _told(
+        "beyond the Kelly size",
+        "kelly.mode kelly.capital_usd kelly.cap risk.probe_usd",
+        measured=f"Kelly:|{_USD}|>",
+    ),
+    Reason.UNHEDGED_LEG: _told("one leg is open", measured=f"unhedged|{_COUNT}|>"),
+    Reason.HALTED: _told("trading is halted"),
+    Reason.NO_SUPERVISOR: _told("no supervisor"),
+    Reason.JOURNAL: _told("journal refused"),
+    Reason.INVENTORY: _told(
+        "no coins to sell", "trader.inventory", blank="no coin", measured=f"coins|{_COUNT}|>"
+    ),
+    Reason.NOT_FILLED: _told("not filled"),
+    Reason.TOO_MANY_LEGS: _told("more legs than are traded", measured=f"legs|{_COUNT}|>"),
+    Reason.MISMATCH: _told(
+        "venues may decide differently", "events.review.mismatch", measured=f"mismatch|{_COUNT}|≥"
+    ),
 }
 
 
 def reason_word(reason: int, *, has_numbers: bool) -> str:
-    """The word that replaces an edge in the grid, or "" where the number may stand."""
+    """The word that replaces an edge in the grid, or "" where the number may stand; at most 7 cells."""
     known = _member(reason)
     if known is None:
-        return f"no. {reason}"
-    if known in _WORDS:
-        return _WORDS[known]
-    if has_numbers:
-        return ""
-    return _NUMBERLESS.get(known) or "--"
+        return f"no. {reason}"[:_GRID_CELLS]
+    told = _TABLE.get(known, _Told(""))
+    if told.word or has_numbers:
+        return told.word
+    return told.blank or "--"
 
 
 def reason_sentence(reason: int, value_micros: int, limit_micros: int) -> str:
@@ -107,12 +144,26 @@ def reason_sentence(reason: int, value_micros: int, limit_micros: int) -> str:
         return f"reason {reason}"
     if known is Reason.NONE:
         return ""
-    if known in _MEASURED and (value_micros or limit_micros):
-        what, unit, sign = _MEASURED[known]
-        tail = "" if unit == _USD else f" {unit}"
-        value, limit = _quantity(value_micros, unit), _quantity(limit_micros, unit)
-        return f"{what} {value} {sign} {limit}{tail}".rstrip()
-    return _PLAIN.get(known) or known.name.lower().replace("_", " ")
+    told = _TABLE[known]
+    if not told.what or not (value_micros or limit_micros):
+        return told.plain
+    tail = "" if told.unit == _USD else told.unit if told.unit.startswith("%") else f" {told.unit}"
+    value, limit = _quantity(value_micros, told.unit), _quantity(limit_micros, told.unit)
+    return f"{told.what} {value} {told.sign} {limit}{tail}".rstrip()
+
+
+def reason_plain(reason: int) -> str:
+    """The reason in words, without its numbers; "" for NONE."""
+    known = _member(reason)
+    if known is None:
+        return f"reason {reason}"
+    return "" if known is Reason.NONE else _TABLE[known].plain
+
+
+def limit_keys(reason: int) -> tuple[str, ...]:
+    """The keys of config.toml that set the limit of a reason; none where no key does."""
+    known = _member(reason)
+    return () if known is None or known is Reason.NONE else _TABLE[known].keys
 
 
 def _member(reason: int) -> Reason | None:

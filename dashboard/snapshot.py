@@ -7,7 +7,10 @@ about itself. Texts are as others wrote them: whoever draws them cleans them (`f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import reduce
+from operator import or_
 from typing import Protocol
 
 from pipeline.model import BookFlag, BookState, ConnectionState, Level, MarketResult, MarketStatus
@@ -106,6 +109,12 @@ class EdgeView:
     size_units: int
     size_decimals: int
     age_ns: int
+    net_micros: int = 0
+    cash_micros: int = 0
+    annual_bp: int = 0
+    race_ppm: int = 0
+    race_count: int = 0
+    """How many lives the race is measured on; 0 where it is the prior."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,28 +130,51 @@ class EventView:
 
 
 @dataclass(frozen=True, slots=True)
+class LineView:
+    """One direction that is no pair of venues to and fro: a complement, a basket, an implication, a
+    ladder, a model, or a held pair to close.
+
+    `legs` are the named ones of `count`, in their book's own terms, and `deals` what is done with each:
+    action and outcome. `odds` are the model's low, middle and high in millionths, None for arbitrage.
+    """
+
+    id: str
+    title: str
+    kind: str
+    close_wall_ns: int
+    count: int
+    legs: tuple[LegView, ...]
+    deals: tuple[tuple[str, str], ...]
+    edge: EdgeView
+    odds: tuple[int, int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PositionLeg:
-    """What is held at one venue of an event, in the event's YES terms: negative is short."""
+    """What is held at one venue of an event, in the event's YES terms: negative is short.
+
+    Of several `markets` at one venue `units` is the most that is held of one, without a sign.
+    """
 
     venue: str
     units: int
+    markets: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class PositionView:
-    """What is held of one event. `unrealised_micros` is None where a part could not be marked."""
+    """What is held of one event. `net_units` is what nothing else hedges.
+
+    `unrealised_micros` is None where a part could not be marked.
+    """
 
     event_id: str
     title: str
     legs: tuple[PositionLeg, ...]
+    net_units: int
     size_decimals: int
     cost_micros: int
     unrealised_micros: int | None
-
-    @property
-    def net_units(self) -> int:
-        """What one venue holds and no other hedges."""
-        return sum(leg.units for leg in self.legs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +201,9 @@ class Snapshot:
     run: RunView = RunView()
     venues: tuple[VenueView, ...] = ()
     events: tuple[EventView, ...] = ()
+    lines: tuple[LineView, ...] = ()
+    kinds: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    """What each direction is that was ever seen, by event and number."""
     scanner_alive: bool = False
     trader_alive: bool = False
     decisions: tuple[DecisionRow, ...] = ()
@@ -177,6 +212,18 @@ class Snapshot:
     summary: SummaryRow | None = None
     workers: tuple[WorkerView, ...] = ()
     problems: tuple[str, ...] = ()
+
+    @property
+    def event_ids(self) -> set[str]:
+        """The events that the scanner looks at."""
+        return {event.id for event in self.events} | {line.id for line in self.lines}
+
+    @property
+    def flags(self) -> BookFlag:
+        """The flags of all books on the screen together."""
+        legs = [leg for event in self.events for leg in event.legs]
+        legs += [leg for line in self.lines for leg in line.legs]
+        return reduce(or_, [leg.flags for leg in legs], NO_FLAGS)
 
 
 class Source(Protocol):

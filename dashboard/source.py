@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from dashboard.attachment import Attachment
+from dashboard.event_rows import EventRows
 from dashboard.feeds import FeedMemory
 from dashboard.snapshot import (
-    EdgeView,
     EventView,
     LegView,
-    PositionLeg,
+    LineView,
     PositionView,
     RunView,
     Snapshot,
@@ -35,7 +35,6 @@ from shm.records import (
     SUMMARY,
     WORKER,
     DecisionRow,
-    EventRow,
     PositionRow,
     SummaryRow,
     WorkerRow,
@@ -48,7 +47,6 @@ STOPPED_NS = 1_000_000_000
 # Workers beat many times a second; the supervisor itself calls one hung after 2 s.
 LIVELY_NS = 1_000_000_000
 MAX_SEGMENTS = 64
-MAX_REMEMBERED = 4096
 DECISIONS_SHOWN = 10
 
 _STATES = {int(state): state.name.lower() for state in WorkerState}
@@ -64,8 +62,7 @@ class MemorySource:
         self._boot = boot_id()
         self._attached: dict[str, Attachment] = {}
         self._feeds: dict[str, FeedMemory] = {}
-        # Whether the YES of (venue, market) is the event's NO; kept while the scanner is away.
-        self._inverse: dict[tuple[str, str], bool] = {}
+        self._rows = EventRows()
 
     def snapshot(self) -> Snapshot:
         """The picture of this moment; never raises for what a process wrote or failed to write."""
@@ -77,16 +74,17 @@ class MemorySource:
         workers = [row for _, row in table.all()] if table is not None else []
         self._forget({SUPERVISOR, SCANNER, TRADER, *(row.name for row in workers)})
         feeds = self._follow_feeds(workers, now_ns, certain=run.alive)
-        events = self._events(scanner, now_ns)
-        replayed = any(leg.flags & BookFlag.REPLAY for event in events for leg in event.legs)
+        events, lines = self._events(scanner, now_ns)
         summary = trader.rows("summary", SUMMARY)
         cash = trader.rows("cash", CASH)
-        return Snapshot(
+        picture = Snapshot(
             now_ns=now_ns,
             wall_ns=wall_ns,
-            run=replace(run, replay=replayed),
+            run=run,
             venues=tuple(feed.line(now_ns) for feed in feeds),
             events=events,
+            lines=lines,
+            kinds=self._rows.kinds,
             scanner_alive=scanner.alive(now_ns, LIVELY_NS),
             trader_alive=trader.alive(now_ns, LIVELY_NS),
             decisions=_decisions(trader),
@@ -96,6 +94,8 @@ class MemorySource:
             workers=self._workers(workers, run, now_ns),
             problems=tuple(seen.problem for seen in self._attached.values() if seen.problem),
         )
+        replayed = bool(picture.flags & BookFlag.REPLAY)
+        return replace(picture, run=replace(run, replay=replayed)) if replayed else picture
 
     def _segment(self, name: str) -> Attachment:
         """The worker's segment, refreshed."""
@@ -140,36 +140,15 @@ class MemorySource:
 
     # -- events --------------------------------------------------------------------------------
 
-    def _events(self, scanner: Attachment, now_ns: int) -> tuple[EventView, ...]:
-        """One view per event and pair of markets, in the scanner's order."""
+    def _events(self, scanner: Attachment, now_ns: int) -> tuple[tuple[EventView, ...], tuple[LineView, ...]]:
+        """The pairs and the other directions, in the scanner's order."""
         table = scanner.rows("events", EVENT)
-        pairs: dict[tuple[str, frozenset[tuple[str, str]]], dict[int, EventRow]] = {}
-        for _, row in table.all() if table is not None else ():
-            legs = ((row.buy_venue, row.buy_market), (row.sell_venue, row.sell_market))
-            pairs.setdefault((row.event_id, frozenset(legs)), {})[int(row.direction != 0)] = row
-            self._remember(row)
-        return tuple(self._event(rows, now_ns) for rows in pairs.values())
+        rows = [row for _, row in table.all()] if table is not None else []
 
-    def _remember(self, row: EventRow) -> None:
-        """Note the polarity of both legs, for positions."""
-        if len(self._inverse) >= MAX_REMEMBERED:
-            self._inverse.clear()
-        self._inverse[row.buy_venue, row.buy_market] = bool(row.buy_inverse)
-        self._inverse[row.sell_venue, row.sell_market] = bool(row.sell_inverse)
+        def leg(venue: str, market: str, inverse: bool) -> LegView:
+            return self._leg(venue, market, now_ns, inverse=inverse)
 
-    def _event(self, rows: dict[int, EventRow], now_ns: int) -> EventView:
-        """An event from one or both of its directions; direction 0 buys the first leg."""
-        row = rows.get(0) or rows[1]
-        bought = self._leg(row.buy_venue, row.buy_market, now_ns, inverse=bool(row.buy_inverse))
-        sold = self._leg(row.sell_venue, row.sell_market, now_ns, inverse=bool(row.sell_inverse))
-        return EventView(
-            id=row.event_id,
-            title=row.title,
-            kind=row.kind,
-            close_wall_ns=row.close_wall_ns,
-            legs=(bought, sold) if 0 in rows else (sold, bought),
-            edges=(_edge(rows.get(0), now_ns), _edge(rows.get(1), now_ns)),
-        )
+        return self._rows.views(rows, leg, now_ns)
 
     def _leg(self, venue: str, market: str, now_ns: int, *, inverse: bool) -> LegView:
         """A leg from its feed's memory; DEAD where there is no such feed."""
@@ -187,26 +166,7 @@ class MemorySource:
         for _, row in table.all() if table is not None else ():
             if row.units:
                 grouped.setdefault(row.event_id, []).append(row)
-        return tuple(self._position(rows) for rows in grouped.values())
-
-    def _position(self, rows: list[PositionRow]) -> PositionView:
-        """One event's holdings; several outcomes at one venue are netted."""
-        decimals = max(row.size_decimals for row in rows)
-        held: dict[str, int] = {}
-        for row in rows:
-            inverse = self._inverse.get((row.venue, row.market), False)
-            sign = -1 if (row.outcome == "no") != inverse else 1
-            units = sign * row.units * 10 ** (decimals - row.size_decimals)
-            held[row.venue] = held.get(row.venue, 0) + units
-        marked = all(row.marked for row in rows)
-        return PositionView(
-            event_id=rows[0].event_id,
-            title=rows[0].title,
-            legs=tuple(PositionLeg(venue, units) for venue, units in held.items()),
-            size_decimals=decimals,
-            cost_micros=sum(row.cost_micros for row in rows),
-            unrealised_micros=sum(row.unrealised_micros for row in rows) if marked else None,
-        )
+        return tuple(self._rows.position(rows) for rows in grouped.values())
 
     # -- workers -------------------------------------------------------------------------------
 
@@ -261,26 +221,6 @@ def _run(supervisor: Attachment, now_ns: int) -> RunView:
         uptime_ns=max(0, now_ns - header.started_ns) if alive else 0,
         beat_age_ns=supervisor.beat_age_ns(now_ns),
         pid=header.pid,
-    )
-
-
-def _edge(row: EventRow | None, now_ns: int) -> EdgeView | None:
-    """One direction of an event as the scanner left it."""
-    if row is None:
-        return None
-    return EdgeView(
-        buy_venue=row.buy_venue,
-        sell_venue=row.sell_venue,
-        has_numbers=bool(row.has_numbers),
-        edge_bp=row.edge_bp,
-        gross_bp=row.gross_bp,
-        reason=row.reason,
-        value_micros=row.value_micros,
-        limit_micros=row.limit_micros,
-        confidence=row.confidence,
-        size_units=row.size_units,
-        size_decimals=row.size_decimals,
-        age_ns=max(0, now_ns - row.computed_ns),
     )
 
 

@@ -13,7 +13,8 @@ from decimal import Decimal
 
 import msgspec
 
-from pipeline.model import Event, EventLeg, StateLimits
+from pipeline.model import StateLimits
+from pipeline.model_events import Digital, Event, EventLeg, Review
 
 SIMULATED = "sim"
 
@@ -44,9 +45,21 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_file: str = ""
 
 
-class FeeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """[fees.NAME]: overrides of what the venue publishes, as decimal text. None leaves the venue's own."""
+class TierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One row of [fees.NAME].tiers: the fees from so many dollars of 30-day volume on."""
 
+    from_usd: str
+    maker_bps: str
+    taker_bps: str
+
+
+class FeeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[fees.NAME]: overrides of what the venue publishes, as decimal text. None leaves the venue's own.
+
+    `tiers` with `volume_usd` give the basis points where taker_bps and maker_bps are not set.
+    """
+
+    kind: str | None = None
     multiplier: str | None = None
     taker_coefficient: str | None = None
     maker_coefficient: str | None = None
@@ -55,6 +68,12 @@ class FeeConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     exponent: int | None = None
     taker_bps: str | None = None
     maker_bps: str | None = None
+    per_unit: str | None = None
+    rounding: str | None = None
+    volume_usd: str | None = None
+    tiers: tuple[TierConfig, ...] = ()
+    source: str = ""
+    as_of: str = ""
 
 
 class ShmConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -76,6 +95,11 @@ class ScannerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quiet_ms: int = 30000
     opportunity_ttl_ms: int = 250
     repeat_ms: int = 500
+    persist_ms: int = 500
+    half_life_ms: int = 500
+    race_min: int = 20
+    hurdle_pct: str = "4"
+    max_close_gap_s: int = 3600
 
     def limits(self) -> StateLimits:
         """The limits of `model.book_state`."""
@@ -150,6 +174,9 @@ class LegConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     market: str
     outcome: str = "yes"
     polarity: str = "same"
+    void: str = ""
+    convert_venue: str = ""
+    convert_market: str = ""
 
 
 class ReviewConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -163,6 +190,19 @@ class ReviewConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: str = ""
     mismatch: str = "0"
 
+    def review(self) -> Review:
+        """The review as scanner and trader know it. Hashes are separated by spaces or commas."""
+        hashes = frozenset(self.rules_hash.lower().replace(",", " ").split())
+        return Review(self.by, hashes, Decimal(self.mismatch), self.void_rule)
+
+
+class DigitalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """[events.digital]: what the prediction market of a model event asks about the spot price."""
+
+    strike: str
+    above: bool = True
+    basis_bp: str = "0"
+
 
 class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """[[events]]: markets that pay on the same thing."""
@@ -172,13 +212,30 @@ class EventConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: str = "binary"
     close: str = ""
     legs: tuple[LegConfig, ...] = ()
+    exhaustive: bool = False
+    transfer_usd: str = "0"
+    digital: DigitalConfig | None = None
     review: ReviewConfig | None = None
 
     def event(self) -> Event:
         """The event as the scanner and the trader know it."""
-        legs = tuple(EventLeg(leg.venue, leg.market, leg.outcome, leg.polarity) for leg in self.legs)
-        reviewed = self.review is not None and bool(self.review.by)
-        return Event(self.id, self.title or self.id, self.kind, legs, parse_time_ns(self.close), reviewed)
+        asked = self.digital
+        return Event(
+            self.id,
+            self.title or self.id,
+            self.kind,
+            tuple(_leg(leg) for leg in self.legs),
+            parse_time_ns(self.close),
+            self.review.review() if self.review else None,
+            self.exhaustive,
+            Decimal(self.transfer_usd),
+            Digital(Decimal(asked.strike), asked.above, Decimal(asked.basis_bp)) if asked else None,
+        )
+
+
+def _leg(leg: LegConfig) -> EventLeg:
+    convert = leg.convert_venue, leg.convert_market
+    return EventLeg(leg.venue, leg.market, leg.outcome, leg.polarity, leg.void, convert)
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -217,7 +274,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def markets_of(self, venue: str) -> list[str]:
         """Markets a venue's feed subscribes: its own list, and the legs of all events."""
-        named = [leg.market for event in self.events for leg in event.legs if leg.venue == venue]
+        legs = [leg for event in self.events for leg in event.legs]
+        named = [leg.market for leg in legs if leg.venue == venue]
+        named += [leg.convert_market for leg in legs if leg.convert_venue == venue]
         return list(dict.fromkeys([*self.venues[venue].markets, *named]))
 
     def all_events(self) -> tuple[Event, ...]:

@@ -35,6 +35,10 @@ CREATE INDEX IF NOT EXISTS decisions_of_event ON decisions (event_id, id);
 Entry = tuple[int, str, dict[str, object]]
 
 
+class DecisionLogError(Exception):
+    """The file of decisions cannot be read; the text says which and why."""
+
+
 class DecisionLog:
     """Takes entries from one thread and writes them from another.
 
@@ -162,9 +166,13 @@ def read_decisions(path: Path, *, event_id: str = "", last: int = 50) -> list[di
     """The newest entries (of one event), oldest first, each with `wall_ns` and `entry` (its kind)
     added.
 
-    Raises sqlite3.Error when the file is missing or damaged.
+    Raises DecisionLogError when the file is missing, damaged or of another version.
     """
     query = "SELECT wall_ns, kind, body FROM decisions WHERE ?1 IN ('', event_id) ORDER BY id DESC LIMIT ?2"
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
-        rows = db.execute(query, (event_id, last)).fetchall()
-    return [{**json.loads(body), "wall_ns": wall_ns, "entry": kind} for wall_ns, kind, body in reversed(rows)]
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            rows = db.execute(query, (event_id, last)).fetchall()
+        found = [{**json.loads(body), "wall_ns": wall_ns, "entry": kind} for wall_ns, kind, body in rows]
+    except (sqlite3.Error, ValueError) as error:
+        raise DecisionLogError(f"{path}: {error}") from error
+    return found[::-1]

@@ -15,13 +15,8 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Any
 
-from pipeline.model import (
-    FeeKind,
-    FeeSchedule,
-    MarketResult,
-    OrderLeg,
-    Scale,
-)
+from pipeline.model import FeeKind, FeeSchedule, MarketResult, Scale
+from pipeline.model_events import OrderLeg
 from pipeline.money import money_text
 
 Evidence = Mapping[str, object]

@@ -7,7 +7,7 @@ reads no clock and no memory. Numbers are integers (DESIGN 4): a price counts ti
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from enum import IntEnum, IntFlag
 
@@ -102,6 +102,8 @@ class FeeKind(IntEnum):
     KALSHI = 1
     POLYMARKET = 2
     BPS = 3
+    FLAT = 4
+    CUSTOM = 5
 
 
 class WorkerState(IntEnum):
@@ -160,6 +162,13 @@ class Reason(IntEnum):
     BELOW_MINIMUM = 17
     PROFIT_TOO_SMALL = 18
     NOT_LISTED = 19
+    RULES_CHANGED = 20
+    CLOSE_TIMES = 21
+    VOID_PAYOFF = 22
+    HIDDEN_OUTCOME = 23
+    BELOW_HURDLE = 24
+    UNCONFIRMED = 25
+    WATCH_ONLY = 26
     # what the trader adds
     EXPIRED = 30
     REPLAYED = 31
@@ -179,6 +188,8 @@ class Reason(IntEnum):
     JOURNAL = 45
     INVENTORY = 46
     NOT_FILLED = 47
+    TOO_MANY_LEGS = 48
+    MISMATCH = 49
 
 
 BOOK_REASONS = {
@@ -212,7 +223,9 @@ class FeeSchedule:
     """A venue's taker and maker fee for one market, as integers so that shared memory can carry it.
 
     `rate_ppm` is the coefficient in millionths (Kalshi 0.07 -> 70000; 40 bps -> 4000),
-    `precision_micros` the account's rounding step in millionths of a dollar (0.01 -> 10000).
+    `precision_micros` the account's rounding step in millionths of a dollar (0.01 -> 10000);
+    `per_unit_micros` is charged for a contract or coin (FLAT, CUSTOM). Until `waived_until_ns` (wall
+    clock) takers pay nothing. `source` says in a few words who stated it, `as_of_ns` (wall clock) when.
     """
 
     kind: FeeKind = FeeKind.UNKNOWN
@@ -220,6 +233,10 @@ class FeeSchedule:
     maker_rate_ppm: int = 0
     exponent: int = 1
     precision_micros: int = 0
+    per_unit_micros: int = 0
+    waived_until_ns: int = 0
+    source: str = field(default="", compare=False)
+    as_of_ns: int = field(default=0, compare=False)
 
 
 UNKNOWN_FEE = FeeSchedule()
@@ -232,6 +249,7 @@ class Market:
     `grid_ticks` is the price grid, `lot_units` the size grid, `min_units` and `min_cost_micros` the
     smallest order. 0 means the venue states none. `partner` is the other token of a Polymarket pair.
     `close_ns` is wall clock, 0 when unknown. `rules` is the venue's text of how the market is decided.
+    `hides_outcome` says that its event may have an outcome that is not listed, so no basket is complete.
     """
 
     venue: str
@@ -248,66 +266,12 @@ class Market:
     partner: str = ""
     title: str = ""
     rules: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class EventLeg:
-    """One venue's market for an event. `polarity` is "same", or "inverse" when its YES is our NO."""
-
-    venue: str
-    market: str
-    outcome: str = "yes"
-    polarity: str = "same"
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Two or more markets that pay on the same thing. `close_ns` is wall clock, 0 when it never closes.
-
-    `reviewed` says that a person compared the venues' rules; an event without it is never traded.
-    """
-
-    id: str
-    title: str
-    kind: str
-    legs: tuple[EventLeg, ...]
-    close_ns: int = 0
-    reviewed: bool = False
+    hides_outcome: bool = False
 
 
 # A level is (price ticks, size units); a ladder is best first.
 Level = tuple[int, int]
 Ladder = tuple[Level, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OrderLeg:
-    """One side of a trade: what to do on which market, at which book price at worst.
-
-    `market` names the book (YES terms on prediction markets), `outcome` is "yes", "no" or "base";
-    `action` is "buy" or "sell"; `limit_ticks` is the worst price *of the book's side that is hit*,
-    in the book's own terms. The price on the wire is derived by `order_price_ticks` alone.
-    """
-
-    venue: str
-    market: str
-    outcome: str
-    action: str
-    limit_ticks: int
-    size_units: int
-    scale: Scale
-
-    @property
-    def takes_asks(self) -> bool:
-        """Whether this leg takes the book's asks: buying YES or base. Buying NO takes YES bids."""
-        return (self.action == "buy") == (self.outcome != "no")
-
-
-def order_price_ticks(leg: OrderLeg) -> int:
-    """Price of the order on the wire in the outcome's own terms: 1 - book price for NO (DESIGN 4)."""
-    if leg.outcome == "no":
-        return int(10**leg.scale.price_decimals) - leg.limit_ticks
-    return leg.limit_ticks
 
 
 def to_units(text: str, decimals: int) -> int:

@@ -1,126 +1,141 @@
-"""Pairs: an event as two directions, its books in the event's terms, and the named reasons for a
-no.
+"""Pairs: an event as the directions in which it can be traded, its books as legs, its legs as orders.
 
-In: events, book rows, market rows. Out: `Direction`, `EdgeLeg`, `OrderLeg`s and `Verdict`s. Pure.
-The scanner asks before it sends, the trader asks again before it orders: the same questions.
+In: events, book rows, market rows. Out: `Direction`, `EdgeLeg`s and `OrderLeg`s. Pure. Polarity is
+flipped here, when an event becomes directions, and nowhere else: from then on a leg says what is done
+with the venue's own market.
 
-Polarity is flipped in two places and nowhere else: into the event's terms by `edge_leg`, back into
-the book's terms by `order_legs`.
+Directions are numbered for ever: of the legs i < j of a pair, number 2k buys leg i and sells leg j, 2k + 1
+is the reverse; a basket's 0 buys every YES and 1 every NO; implications and ladders have one for each
+i < j; a held pair is closed by its own number + CLOSE_BASE.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import combinations
 
-from pipeline.config import RiskConfig
-from pipeline.edge import BINARY, KINDS, SPOT, Edge, EdgeLeg, inverted
-from pipeline.fees import is_known
-from pipeline.model import (
-    BOOK_REASONS,
-    BookFlag,
-    BookState,
+from pipeline.edge import Edge, EdgeLeg
+from pipeline.model import FeeKind, FeeSchedule, Scale
+from pipeline.model_events import (
+    BASKET,
+    BINARY,
+    CLOSE,
+    COMPLEMENT,
+    IMPLICATION,
+    LADDER,
+    MODEL,
+    SPOT,
     Event,
     EventLeg,
-    FeeKind,
-    FeeSchedule,
-    MarketStatus,
+    LegPlan,
     OrderLeg,
-    Reason,
-    Scale,
 )
-from pipeline.money import to_decimal
+from pipeline.payoff import PayoffTable, table
 from shm.books import BookRow
 from shm.records import MarketRow
 
-MILLISECOND_NS = 1_000_000
+CLOSE_BASE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """One way to trade an event. `index` 0 buys the event's first leg, 1 its second."""
+    """One way to trade an event: what is done with which legs. `kind` is the event's, or CLOSE."""
 
     event: Event
     index: int
-    buy: EventLeg
-    sell: EventLeg
+    kind: str
+    legs: tuple[LegPlan, ...]
+    table: PayoffTable = field(compare=False)
 
+    @property
+    def buy(self) -> EventLeg:
+        """The first leg: of a pair, the one whose YES or coin is bought."""
+        return self.legs[0].leg
 
-@dataclass(frozen=True, slots=True)
-class LegView:
-    """What is known of one leg at one moment; None where the feed has no such row.
+    @property
+    def sell(self) -> EventLeg:
+        """The second leg; of a direction with one leg, that one."""
+        return self.legs[-1 if len(self.legs) == 1 else 1].leg
 
-    `state` is what `model.book_state` makes of the row, `fee` the schedule after the config.
-    """
-
-    book: BookRow | None
-    state: BookState
-    market: MarketRow | None
-    fee: FeeSchedule
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The limits of the checks below; money in dollars, `min_profit_pct` in per cent of the
-    cash.
-    """
-
-    max_book_age_ns: int
-    max_leg_skew_ns: int
-    min_edge_bp: int
-    min_profit_usd: Decimal
-    min_profit_pct: Decimal
-
-
-class Verdict(NamedTuple):
-    """NONE, or the reason of a refusal with the number that failed and the limit it failed.
-
-    Units by reason: milliseconds for ages and skew, bp for edges, dollars or per cent for profit,
-    seconds after the close for MARKET_CLOSED; else the enum's numbers.
-    """
-
-    reason: Reason
-    value: Decimal
-    limit: Decimal
-
-
-PASSED = Verdict(Reason.NONE, Decimal(0), Decimal(0))
-
-
-def limits_of(risk: RiskConfig) -> Limits:
-    """The limits as [risk] sets them."""
-    return Limits(
-        risk.max_book_age_ms * MILLISECOND_NS,
-        risk.max_leg_skew_ms * MILLISECOND_NS,
-        risk.min_edge_bp,
-        Decimal(risk.min_profit_usd),
-        Decimal(risk.min_profit_pct),
-    )
+    @property
+    def key(self) -> tuple[str, int]:
+        """What names it in messages and tables."""
+        return self.event.id, self.index
 
 
 def directions(events: Iterable[Event]) -> list[Direction]:
-    """Both directions of every event that is a pair: two different markets of a kind we can price.
+    """Every direction of every event that makes sense; what does not make sense has none.
 
-    Spot has no other outcome, so an inverse spot leg makes no pair either.
+    Spot has no other outcome, so an inverse spot leg makes no pair, and no market pairs with itself.
     """
-    found = []
-    for event in events:
-        if event.kind not in KINDS or len(event.legs) != 2:
-            continue
+    return [direction for event in events for direction in _of(event)]
+
+
+def _of(event: Event) -> Iterator[Direction]:
+    named = {(leg.venue, leg.market) for leg in event.legs}
+    if len(named) < max(2, len(event.legs)):
+        return
+    if event.kind in {BINARY, SPOT}:
+        plans = _spot_plans if event.kind == SPOT else _binary_plans
+        index = 0
+        for first, second in combinations(event.legs, 2):
+            for buy, sell in ((first, second), (second, first)):
+                if event.kind == BINARY or not (is_inverse(buy) or is_inverse(sell)):
+                    yield _direction(event, index, plans(buy, sell))
+                index += 1
+    elif event.kind == COMPLEMENT and len(event.legs) == 2:
+        # Each token has a book of its own: both are bought from their own asks.
         first, second = event.legs
-        same = (first.venue, first.market) == (second.venue, second.market)
-        if same or (event.kind == SPOT and (is_inverse(first) or is_inverse(second))):
-            continue
-        found.append(Direction(event, 0, first, second))
-        found.append(Direction(event, 1, second, first))
-    return found
+        if is_inverse(first) == is_inverse(second):
+            second = replace(second, polarity="same" if is_inverse(first) else "inverse")
+            event = replace(event, legs=(first, second))
+        yield _direction(event, 0, (LegPlan(first, "buy", "yes"), LegPlan(second, "buy", "yes")))
+    elif event.kind == BASKET:
+        for index, yes in enumerate((True, False)):
+            yield _direction(event, index, tuple(_contract(leg, yes=yes) for leg in event.legs))
+    elif event.kind in {IMPLICATION, LADDER}:
+        for index, (low, high) in enumerate(combinations(event.legs, 2)):
+            # An implication's legs imply those that follow, a ladder's (by rising strike) those before.
+            implying, implied = (low, high) if event.kind == IMPLICATION else (high, low)
+            legs = _contract(implied, yes=True), _contract(implying, yes=False)
+            yield _direction(event, index, legs)
+    elif event.kind == MODEL:
+        asked = [leg for leg in event.legs if leg.outcome != "base"]
+        if len(asked) == 1:
+            for index, yes in enumerate((True, False)):
+                yield _direction(event, index, (_contract(asked[0], yes=yes),))
+
+
+def _direction(event: Event, index: int, plans: tuple[LegPlan, ...]) -> Direction:
+    return Direction(event, index, event.kind, plans, table(event, plans))
 
 
 def is_inverse(leg: EventLeg) -> bool:
     """Whether the YES of this market is the event's NO."""
     return leg.polarity == "inverse"
+
+
+def _contract(leg: EventLeg, *, yes: bool) -> LegPlan:
+    """Buy the event's YES or NO on a market."""
+    return LegPlan(leg, "buy", "yes" if yes != is_inverse(leg) else "no")
+
+
+def _binary_plans(buy: EventLeg, sell: EventLeg) -> tuple[LegPlan, LegPlan]:
+    """Binary pairs only ever buy: the event's YES on one venue, its NO on the other."""
+    return _contract(buy, yes=True), _contract(sell, yes=False)
+
+
+def _spot_plans(buy: EventLeg, sell: EventLeg) -> tuple[LegPlan, LegPlan]:
+    return LegPlan(buy, "buy", "base"), LegPlan(sell, "sell", "base")
+
+
+def closing(direction: Direction) -> Direction | None:
+    """How what the direction bought is sold again; None where that is no close (spot, baskets, models)."""
+    if direction.kind not in {BINARY, COMPLEMENT, IMPLICATION, LADDER}:
+        return None
+    legs = tuple(LegPlan(plan.leg, "sell", plan.outcome) for plan in direction.legs)
+    return Direction(direction.event, CLOSE_BASE + direction.index, CLOSE, legs, direction.table)
 
 
 def published_fee(market: MarketRow) -> FeeSchedule:
@@ -131,152 +146,39 @@ def published_fee(market: MarketRow) -> FeeSchedule:
         market.fee_maker_rate_ppm,
         market.fee_exponent,
         market.fee_precision_micros,
+        market.fee_per_unit_micros,
+        market.fee_waived_until_ns,
+        market.fee_source,
+        market.fee_as_of_ns,
     )
 
 
-def edge_leg(book: BookRow, market: MarketRow, inverse: bool, fee: FeeSchedule) -> EdgeLeg:
-    """A book in the event's terms. The market's scale must be known (`check_books` sees to it)."""
-    leg = EdgeLeg(
-        book.bids,
-        book.asks,
+def edge_leg(plan: LegPlan, book: BookRow, market: MarketRow, fee: FeeSchedule) -> EdgeLeg:
+    """The side of the book that the plan uses up. The market's scale must be known."""
+    return EdgeLeg(
+        book.asks if plan.takes_asks else book.bids,
         Scale(market.price_decimals, market.size_decimals),
         fee,
+        plan.action,
+        plan.outcome,
         market.grid_ticks,
         market.lot_units,
         market.min_units,
         market.min_cost_micros,
     )
-    return inverted(leg) if inverse else leg
 
 
-def order_legs(
-    direction: Direction, edge: Edge, buy_scale: Scale, sell_scale: Scale
-) -> tuple[OrderLeg, OrderLeg]:
-    """The two orders of an edge, buy leg first, with limits in the books' own terms.
-
-    Binary pairs only ever buy: the event's YES on one venue, its NO on the other. The event's YES
-    is the NO of an inverse market, and is bought from that book's bids. Spot buys and sells the
-    base.
-    """
-    buy, sell = direction.buy, direction.sell
-    if direction.event.kind == SPOT:
-        return (
-            _order(buy, "base", "buy", edge.buy_limit_ticks, edge, buy_scale),
-            _order(sell, "base", "sell", edge.sell_limit_ticks, edge, sell_scale),
-        )
-    return (
-        _contract(buy, yes=True, limit_ticks=edge.buy_limit_ticks, edge=edge, scale=buy_scale),
-        _contract(sell, yes=False, limit_ticks=edge.sell_limit_ticks, edge=edge, scale=sell_scale),
+def order_legs(direction: Direction, edge: Edge, scales: Sequence[Scale]) -> tuple[OrderLeg, ...]:
+    """The orders of an edge, one a leg, with limits in the books' own terms."""
+    return tuple(
+        _order(plan, leg.limit_ticks, edge, scale)
+        for plan, leg, scale in zip(direction.legs, edge.legs, scales, strict=True)
     )
 
 
-def _contract(leg: EventLeg, *, yes: bool, limit_ticks: int, edge: Edge, scale: Scale) -> OrderLeg:
-    """Buy the event's YES or NO on a market; `limit_ticks` is a price of the event's YES."""
-    if is_inverse(leg):
-        yes, limit_ticks = not yes, 10**scale.price_decimals - limit_ticks
-    return _order(leg, "yes" if yes else "no", "buy", limit_ticks, edge, scale)
-
-
-def _order(leg: EventLeg, outcome: str, action: str, limit_ticks: int, edge: Edge, scale: Scale) -> OrderLeg:
+def _order(plan: LegPlan, limit_ticks: int, edge: Edge, scale: Scale) -> OrderLeg:
     """An order for the edge's size on the market's own scale."""
     units, rest = divmod(edge.size_units, 10 ** (edge.size_decimals - scale.size_decimals))
-    assert rest == 0, f"{edge.size_units} is off the size scale of {leg.venue} {leg.market}"
-    return OrderLeg(leg.venue, leg.market, outcome, action, limit_ticks, units, scale)
-
-
-def check_books(
-    direction: Direction, buy: LegView, sell: LegView, limits: Limits, now_ns: int, wall_ns: int
-) -> Verdict:
-    """Whether both books may be priced and traded, before any arithmetic.
-
-    `now_ns` is CLOCK_MONOTONIC, `wall_ns` the wall clock (for closing times alone).
-    """
-    pairs = ((direction.buy, buy, True), (direction.sell, sell, False))
-    for leg, view, bought in pairs:
-        verdict = _check_book(direction, leg, view, bought=bought)
-        if verdict.reason:
-            return verdict
-    for _leg, view, _bought in pairs:
-        verdict = _check_open(direction.event, view, wall_ns)
-        if verdict.reason:
-            return verdict
-    for _leg, view, _bought in pairs:
-        if not is_known(view.fee):
-            return _refused(Reason.FEE_UNKNOWN, view.fee.kind, FeeKind.KALSHI)
-    if not direction.event.reviewed:
-        return _refused(Reason.NOT_REVIEWED, 0, 1)
-    return _check_ages(buy, sell, limits, now_ns)
-
-
-def _check_book(direction: Direction, leg: EventLeg, view: LegView, *, bought: bool) -> Verdict:
-    """Whether the book is there, LIVE, and has the side that is needed at a possible price."""
-    book, market = view.book, view.market
-    if book is None or market is None or market.price_decimals < 0 or market.size_decimals < 0:
-        return _refused(Reason.BOOK_MISSING, 0, 1)
-    if view.state != BookState.LIVE:
-        return _refused(BOOK_REASONS[view.state], view.state, BookState.LIVE)
-    side = book.asks if bought != is_inverse(leg) else book.bids
-    if not side:
-        return _refused(Reason.ONE_SIDED, 0, 1)
-    one = 10**market.price_decimals
-    best = side[0][0]
-    # A contract quoted at 0 or 1 is decided. An event leg with outcome "no" could mean the same as
-    # its polarity or the opposite: rather no trade than both legs on the same side.
-    decided = direction.event.kind == BINARY and best >= one
-    if book.flags & BookFlag.NOT_TRADABLE or best <= 0 or decided or leg.outcome == "no":
-        price = to_decimal(best, market.price_decimals)
-        return Verdict(Reason.NOT_TRADABLE, price, Decimal(1))
-    return PASSED
-
-
-def _check_open(event: Event, view: LegView, wall_ns: int) -> Verdict:
-    """Whether the venue says the market is open and neither it nor the event has closed."""
-    assert view.market is not None
-    if view.market.status == MarketStatus.UNKNOWN:
-        return _refused(Reason.NOT_LISTED, view.market.status, MarketStatus.OPEN)
-    if view.market.status != MarketStatus.OPEN:
-        return _refused(Reason.MARKET_CLOSED, view.market.status, MarketStatus.OPEN)
-    for close_ns in (event.close_ns, view.market.close_wall_ns):
-        if 0 < close_ns <= wall_ns:
-            return Verdict(Reason.MARKET_CLOSED, to_decimal(wall_ns - close_ns, 9), Decimal(0))
-    return PASSED
-
-
-def _check_ages(buy: LegView, sell: LegView, limits: Limits, now_ns: int) -> Verdict:
-    """Whether both books are young enough, and of about the same moment."""
-    assert buy.book is not None
-    assert sell.book is not None
-    oldest = now_ns - min(buy.book.socket_ns, sell.book.socket_ns)
-    if oldest > limits.max_book_age_ns:
-        return _late(Reason.BOOK_TOO_OLD, oldest, limits.max_book_age_ns)
-    skew = abs(buy.book.socket_ns - sell.book.socket_ns)
-    if skew > limits.max_leg_skew_ns:
-        return _late(Reason.LEG_SKEW, skew, limits.max_leg_skew_ns)
-    return PASSED
-
-
-def check_edge(edge: Edge | None, limits: Limits) -> Verdict:
-    """Whether an edge is worth its orders; None is what `edge.evaluate` gives where no size is
-    allowed.
-    """
-    if edge is None:
-        return _refused(Reason.BELOW_MINIMUM, 0, 1)
-    if edge.net <= 0:
-        return _refused(Reason.NO_EDGE, edge.edge_bp, 0)
-    if edge.edge_bp < limits.min_edge_bp:
-        return _refused(Reason.EDGE_TOO_SMALL, edge.edge_bp, limits.min_edge_bp)
-    if edge.net < limits.min_profit_usd:
-        return Verdict(Reason.PROFIT_TOO_SMALL, edge.net, limits.min_profit_usd)
-    if edge.net * 100 < limits.min_profit_pct * edge.cash:
-        return Verdict(Reason.PROFIT_TOO_SMALL, edge.net * 100 / edge.cash, limits.min_profit_pct)
-    return PASSED
-
-
-def _refused(reason: Reason, value: int, limit: int) -> Verdict:
-    """A refusal with whole numbers."""
-    return Verdict(reason, Decimal(int(value)), Decimal(int(limit)))
-
-
-def _late(reason: Reason, value_ns: int, limit_ns: int) -> Verdict:
-    """A refusal with times, in milliseconds."""
-    return Verdict(reason, to_decimal(value_ns, 6), to_decimal(limit_ns, 6))
+    assert rest == 0, f"{edge.size_units} is off the size scale of {plan.leg.venue} {plan.leg.market}"
+    leg = plan.leg
+    return OrderLeg(leg.venue, leg.market, plan.outcome, plan.action, limit_ticks, units, scale)

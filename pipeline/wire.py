@@ -44,6 +44,8 @@ class LegRef(msgspec.Struct, frozen=True, array_like=True):
 class Opportunity(msgspec.Struct, frozen=True, array_like=True, tag="opp"):
     """Scanner to trader: an edge worth a look. Numbers are the scanner's; the trader prices it again.
 
+    `kind` and `direction` name what is done with the event; `legs` stand in the order of `pairs.directions`.
+    `fresh` says that a message made it just now; else it is offered again, and its stamps are no latencies.
     `run_epoch` is the scanner's epoch and `sequence` counts from 1 in it: together they only grow.
     """
 
@@ -61,7 +63,9 @@ class Opportunity(msgspec.Struct, frozen=True, array_like=True, tag="opp"):
     net_micros: int
     cash_micros: int
     confidence: int
-    legs: tuple[LegRef, LegRef]
+    legs: tuple[LegRef, ...]
+    race_ppm: int
+    fresh: bool
     scan_ns: int
     decided_ns: int
     expires_ns: int
@@ -87,6 +91,7 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, tag="dec"):
     net_micros: int
     cash_micros: int
     socket_ns: int
+    book_ns: int
     scan_ns: int
     send_ns: int
     receive_ns: int

@@ -13,10 +13,20 @@ from __future__ import annotations
 
 import struct
 from array import array
+from itertools import cycle
 from typing import TYPE_CHECKING, NamedTuple
 
 from shm import layout as lo
 from shm.history import HISTORY, HistoryWriter, history_section
+from shm.notices import (
+    ENTRIES,
+    LAP,
+    NOTICES,
+    PLACEMENTS_AT,
+    ROW_MASK,
+    NoticeReader,
+    notice_section,
+)
 from shm.records import MARKET, MarketRow
 from shm.segment import Segment, View
 from shm.statistics import statistics_section
@@ -38,6 +48,7 @@ SCREEN_COLUMNS = lo.LINE
 # Native integers, so that each word is one store (shm.slots says why that matters).
 _pack_head = struct.Struct("12q").pack_into
 _pack_screen = struct.Struct("6q").pack_into
+_levels_of = struct.Struct("2q").iter_unpack
 
 # Cells of a connection row; each is valid by itself.
 (C_STATE, C_PROOF_NS, C_SINCE_NS, C_RECONNECTS, C_LAST_SEQUENCE, C_FRAMES, C_MARKETS) = range(7)
@@ -95,6 +106,7 @@ def feed_sections(markets: int, depth: int, connections: int, history: int = 0) 
         MARKET.section(MARKETS, markets),
         lo.Section(BOOKS, lo.SLOTS, markets, book_words, drawing=BOOK_DRAWING),
         lo.Section(SCREEN, lo.WORDS, 1, SCREEN_COLUMNS * markets, drawing=SCREEN_DRAWING),
+        notice_section(),
         statistics_section(),
     ]
     return [*sections, history_section(markets, history)] if history else sections
@@ -112,13 +124,18 @@ class BookWriter:
         self._slots = segment.slots(BOOKS)
         self._directory: TableWriter[MarketRow] = TableWriter(segment, MARKETS, MARKET)
         self._screen = segment.words(SCREEN)
+        self._notices = segment.words(NOTICES)
+        self._places = cycle(range(ENTRIES))
+        self._lap = 0
         self.depth = (segment.section(BOOKS).words - BOOK_HEAD_WORDS) // 4
         rows = len(self._slots)
+        assert rows <= ROW_MASK, rows
         self._asks_at = BOOK_HEAD_WORDS + 2 * self.depth
         self._history = _history_of(segment)
         # What the screen and the history last said of each row.
         self._tops: list[tuple[int, int, int, int, int]] = [(0, 0, 0, 0, 0)] * rows
         self._incarnations = [0] * rows
+        self._number_at = [row * SCREEN_COLUMNS + S_NUMBER for row in range(rows)]
         self._rows: dict[str, int] = {}
         self._market_rows: dict[str, MarketRow] = {}
         self._free = list(reversed(range(rows)))
@@ -149,6 +166,8 @@ class BookWriter:
             market = market._replace(incarnation=known.incarnation)
         self._market_rows[market.market] = market
         self._directory.put(self._rows[market.market], market)
+        if known is None or known.price_decimals != market.price_decimals:
+            self._notices[PLACEMENTS_AT] += 1
 
     def market(self, name: str) -> MarketRow:
         """The metadata last published for a claimed market."""
@@ -167,7 +186,16 @@ class BookWriter:
         if self._history is not None:
             self._history.reset(row, 0)
         self._directory.clear(row)
+        self._notices[PLACEMENTS_AT] += 1
+        self._notice(row)
         self._free.append(row)
+
+    def _notice(self, row: int) -> None:
+        """Tell whoever waits for notices that a row was published."""
+        place = next(self._places)
+        if not place:
+            self._lap += LAP
+        self._notices[place] = self._lap + row
 
     def publish(  # the hot path: positional, one call a book
         self,
@@ -213,15 +241,20 @@ class BookWriter:
         ask, ask_units = page[asks_at], page[asks_at + 1]
         top = (bid, bid_units, ask, ask_units, state)
         if top == self._tops[row]:
-            self._screen[row * SCREEN_COLUMNS + S_NUMBER] = number
-            return number
-        self._tops[row] = top
-        at = row * SCREEN_COLUMNS * lo.WORD
-        _pack_screen(self._screen, at, bid, bid_units, ask, ask_units, state, number)
-        if self._history is not None:
-            self._history.append(
-                row, state, flags, venue_ns, socket_ns, wall_ns, bid, bid_units, ask, ask_units
-            )
+            self._screen[self._number_at[row]] = number
+        else:
+            self._tops[row] = top
+            at = row * SCREEN_COLUMNS * lo.WORD
+            _pack_screen(self._screen, at, bid, bid_units, ask, ask_units, state, number)
+            if self._history is not None:
+                self._history.append(
+                    row, state, flags, venue_ns, socket_ns, wall_ns, bid, bid_units, ask, ask_units
+                )
+        # `_notice` without the call; last, so that whoever sees it sees all of the above.
+        place = next(self._places)
+        if not place:
+            self._lap += LAP
+        self._notices[place] = self._lap + row
         return number
 
 
@@ -243,7 +276,8 @@ class BookReader:
         view.check(SCREEN, SCREEN_DRAWING)
         self._slots = view.slots(BOOKS, BOOK_HEAD_WORDS)
         self._view = view
-        self.connection(0)  # refuses a segment without connections
+        rows = view.sections()[CONNECTIONS].rows
+        self._connections = [view.words(CONNECTIONS, row, CONNECTION_WORDS) for row in range(rows)]
         self.directory: TableReader[MarketRow] = TableReader(view, MARKETS, MARKET)
         self.depth = (view.sections()[BOOKS].words - BOOK_HEAD_WORDS) // 4
 
@@ -271,8 +305,13 @@ class BookReader:
         asks = _levels(cells, asks_at, cells[B_ASKS])
         return BookRow._make((number, *cells[:B_BIDS], bids, asks, cells[B_WITNESS_NS]))
 
-    def column(self, column: int) -> NDArray[int64]:
-        """A screen column (S_BID ...) as a read-only numpy view of the memory itself, a cell a row.
+    @property
+    def screen(self) -> memoryview[int]:
+        """The screen's cells, SCREEN_COLUMNS a row, S_BID first: for a look at a few of them."""
+        return self._view.words(SCREEN)
+
+    def columns(self) -> NDArray[int64]:
+        """The screen as a read-only numpy view of the memory itself: a line a column, a cell a row.
 
         Each cell is whole, but cells of one row may be of different publications: the screen only says
         where to look; what matters is read again from its row.
@@ -280,19 +319,30 @@ class BookReader:
         # Only readers of columns pay for numpy: a feed that is restarted should be back soon.
         import numpy as np
 
-        return np.frombuffer(self._view.words(SCREEN), dtype=np.int64)[column::SCREEN_COLUMNS]
+        return np.frombuffer(self.screen, dtype=np.int64).reshape(-1, SCREEN_COLUMNS).T
+
+    def column(self, column: int) -> NDArray[int64]:
+        """One column of the screen (S_BID ...), as `columns` gives it."""
+        cells: NDArray[int64] = self.columns()[column]
+        return cells
+
+    def notices(self) -> NoticeReader:
+        """A place of one's own in the feed's notices. Raises SegmentError where there are none."""
+        return NoticeReader(self._view, self.column(S_NUMBER))
 
     def connection(self, index: int) -> ConnectionRow:
         """The connection row that a book names."""
-        words = self._view.words(CONNECTIONS, index, CONNECTION_WORDS)
-        return ConnectionRow(*words[: len(ConnectionRow._fields)])
+        return ConnectionRow(*self._connections[index][: len(ConnectionRow._fields)])
+
+    def proof_ns(self, index: int) -> int:
+        """`ConnectionRow.proof_ns` alone, which every look at a book needs."""
+        return self._connections[index][C_PROOF_NS]
 
     def connections(self) -> list[ConnectionRow]:
         """Every connection of the feed."""
-        return [self.connection(index) for index in range(self._view.sections()[CONNECTIONS].rows)]
+        return [self.connection(index) for index in range(len(self._connections))]
 
 
 def _levels(cells: array[int], start: int, count: int) -> tuple[tuple[int, int], ...]:
     """The first `count` (ticks, units) pairs from `start`."""
-    flat = cells[start : start + 2 * count]
-    return tuple(zip(flat[::2], flat[1::2], strict=True))
+    return tuple(_levels_of(cells[start : start + 2 * count]))

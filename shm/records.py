@@ -51,47 +51,76 @@ class MarketRow(NamedTuple):
     fee_maker_rate_ppm: int
     fee_exponent: int
     fee_precision_micros: int
+    fee_per_unit_micros: int
+    fee_waived_until_ns: int
+    fee_source: Annotated[str, 48]
+    fee_as_of_ns: int
     close_wall_ns: int
     status: int
     result: int
     updated_ns: int
+    hides_outcome: int
     rules_hash: Annotated[str, 64]
     rules: Annotated[str, 512]
 
 
 class EventRow(NamedTuple):
-    """Scanner: one event in one direction (0: buy the first leg, sell the second; 1: the other way).
+    """Scanner: one event in one direction (`pairs.directions` numbers them) and what it leaves.
 
-    The waterfall is gross - depth - fees - leg_risk - lock_up = net, in micros; `edge_bp` is net over
-    cash used. `has_numbers` is 0 where no size could be priced. `reason` with `value` and `limit`
-    (micros) says why it is refused, NONE if it is not. The rows and epochs of the books used prove it.
+    gross - depth - fees = net, in micros, and `edge_bp` is net over the cash used. `net_low` is net with
+    every fee at its high end: decisions use it. `leg_risk` and `lock_up` are what one leg alone and the
+    wait may cost on average; net less both is what remains. `fee_buy` is the first leg's, `fee_sell` that of
+    all others. `worst` is the least that a unit of all legs pays. `has_numbers` is 0 where no size could be
+    priced. `reason` with `value` and `limit` (micros) says why it is refused, NONE if it is not. The rows and
+    epochs of the books used prove it. `kind` is that of the direction: a held pair's is "close". Only two of
+    the `legs` are named here; `race_count` is 0 where `race_ppm` is the prior; `lead_leg` is -1 for neither.
     """
 
     event_id: EventId
     title: Title
     kind: Short
     direction: int
+    legs: int
     buy_venue: Venue
     buy_market: MarketId
     buy_inverse: int
+    buy_action: Short
+    buy_outcome: Short
     sell_venue: Venue
     sell_market: MarketId
     sell_inverse: int
+    sell_action: Short
+    sell_outcome: Short
     close_wall_ns: int
     has_numbers: int
     gross_micros: int
     depth_micros: int
     fee_buy_micros: int
     fee_sell_micros: int
+    net_micros: int
+    net_low_micros: int
     leg_risk_micros: int
     lock_up_micros: int
-    net_micros: int
+    worst_micros: int
+    mismatch_ppm: int
+    annual_bp: int
     cash_micros: int
     size_units: int
     size_decimals: int
     gross_bp: int
     edge_bp: int
     confidence: int
+    race_ppm: int
+    race_count: int
+    born_ns: int
+    lead_leg: int
+    lead_ns: int
+    lead_count: int
+    lead_total: int
+    model_low_ppm: int
+    model_ppm: int
+    model_high_ppm: int
+    sigma_ppm: int
     reason: int
     value_micros: int
     limit_micros: int
@@ -102,6 +131,50 @@ class EventRow(NamedTuple):
     buy_socket_ns: int
     sell_socket_ns: int
     computed_ns: int
+
+
+class LifeRow(NamedTuple):
+    """Scanner: the life of one opportunity that ended, `ended_ns` after `born_ns`.
+
+    `censored` is 1 where it was lost from sight (a dead feed, a closed market, our own end) and not seen to
+    die. `reason` is why it ended; `best_edge_bp` and `best_net_micros` are the largest seen.
+    """
+
+    sequence: int
+    event_id: EventId
+    kind: Short
+    direction: int
+    buy_venue: Venue
+    sell_venue: Venue
+    born_ns: int
+    ended_ns: int
+    censored: int
+    reason: int
+    best_edge_bp: int
+    best_net_micros: int
+    size_units: int
+    size_decimals: int
+
+
+class QuoteRow(NamedTuple):
+    """Scanner: the queue that a maker's quote would stand in, one side of one book at its best price.
+
+    The quote is taken to have joined at `joined_ns`, behind `front` units; the three others are what is
+    left before it now by each model (`pipeline.scanner.queue_position`). Units on the market's own scale.
+    """
+
+    venue: Venue
+    market: MarketId
+    side: Short
+    price_ticks: int
+    price_decimals: int
+    size_decimals: int
+    joined_ns: int
+    level_units: int
+    front_units: int
+    risk_averse_units: int
+    power_units: int
+    log_units: int
 
 
 class PositionRow(NamedTuple):
@@ -163,7 +236,7 @@ class SummaryRow(NamedTuple):
 class DecisionRow(NamedTuple):
     """Trader: one of the last 64 decisions. `sequence` counts all decisions of the run from 1.
 
-    The stamps follow one price: socket, scan, send, receive, decide, intent, order, fill; 0 where it
+    The stamps follow one price: socket, book, scan, send, receive, decide, intent, order, fill; 0 where it
     did not get so far. `value` and `limit` (micros) are the number that failed and what it failed.
     """
 
@@ -184,7 +257,9 @@ class DecisionRow(NamedTuple):
     net_micros: int
     cash_micros: int
     confidence: int
+    race_ppm: int
     socket_ns: int
+    book_ns: int
     scan_ns: int
     send_ns: int
     receive_ns: int
@@ -223,6 +298,8 @@ class RunRow(NamedTuple):
 ERROR = Record(ErrorRow)
 MARKET = Record(MarketRow)
 EVENT = Record(EventRow)
+LIFE = Record(LifeRow)
+QUOTE = Record(QuoteRow)
 POSITION = Record(PositionRow)
 CASH = Record(CashRow)
 SUMMARY = Record(SummaryRow)

@@ -27,7 +27,7 @@ STAGES = ("feed", "scanner", "trader", "observer", "supervisor")
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("shm",),
     ("pipeline.model", "pipeline.clock", "pipeline.logs", "pipeline.places", "pipeline.version"),
-    ("pipeline.look", "pipeline.money"),
+    ("pipeline.look", "pipeline.money", "pipeline.payoff", "pipeline.conversion", "pipeline.digital"),
     (
         "pipeline.wire",
         "pipeline.fees",
@@ -45,7 +45,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
 )
 NEIGHBOURS = {  # importer, imported in the same layer: why that is right
     ("pipeline.fees", "pipeline.config"): "[fees.NAME] is a struct of the config",
-    ("pipeline.pairs", "pipeline.edge"): "a direction becomes the two legs that are priced",
+    ("pipeline.config", "pipeline.fees"): "the schema asks whether [fees.NAME] gives a fee",
+    ("pipeline.pairs", "pipeline.edge"): "a direction becomes the legs that are priced",
 }
 DASHBOARD_MAY_IMPORT = (
     "shm",
@@ -101,7 +102,10 @@ IMPURE = {
     "pipeline.config_schema": "hands on what its schema offers",
     "pipeline.config_schema.keys": "looks who may read the key file",
     "pipeline.books": "reads the feeds' segments",
+    "pipeline.scanner.following": "reads the screens of the feeds",
+    "pipeline.scanner.trader_view": "reads the trader's segment",
     "pipeline.trader.ledger": "commits to the journal",
+    "pipeline.config_schema.files": "reads config.toml, names the run's directories",
     "pipeline.places": "asks for the real path of a directory",
     "pipeline.observer.export": "writes data/*.json",
     "pipeline.client": "reads the feeds' segments for other programs",

@@ -103,6 +103,13 @@ def test_a_publication_is_noticed_once(books: FeedBooks, feed: FakeFeed, clock: 
     feed.put("A", bid=51)
     assert books.changed(now) == [("kalshi", "A")]
     assert books.changed(now) == []
+    feed.put("B")
+    feed.writer.release("A")
+    feed.put("C")
+    # The row of A is C's now; a row that is nobody's has no name.
+    assert books.changed(now) == [("kalshi", "B"), ("kalshi", "C")]
+    feed.writer.release("C")
+    assert books.changed(now) == []
 
 
 def test_a_book_dies_with_its_owners_heartbeat(books: FeedBooks, feed: FakeFeed, clock: ManualClock) -> None:
@@ -192,10 +199,9 @@ def test_a_feed_that_comes_later_is_found(books: FeedBooks, clock: ManualClock, 
 
 
 def test_a_market_that_comes_later_is_found(books: FeedBooks, feed: FakeFeed, clock: ManualClock) -> None:
-    """A market that its feed takes up later is found within the search interval."""
+    """A market that its feed takes up later is found at once."""
     assert state(books, clock, "B") is None
     feed.put("B")
-    clock.advance(SEARCH_NS)
     assert state(books, clock, "B") == BookState.LIVE
 
 
@@ -206,8 +212,8 @@ def test_a_row_given_to_another_market_is_never_read_as_the_first(
     assert state(books, clock) == BookState.LIVE
     feed.writer.release("A")
     assert state(books, clock) is None
+    assert books.place("kalshi", "A", clock.monotonic_ns()) is None
     feed.put("B", bid=10)
-    clock.advance(SEARCH_NS)
     assert state(books, clock) is None
     look = books.read("kalshi", "B", clock.monotonic_ns())
     assert look is not None
@@ -224,6 +230,39 @@ def test_book_and_directory_of_different_incarnations_are_none(
     assert state(books, clock) is None
     table.put(0, row)
     assert state(books, clock) == BookState.LIVE
+
+
+def test_a_row_of_another_epoch_than_its_owner_is_dead(
+    books: FeedBooks, feed: FakeFeed, clock: ManualClock
+) -> None:
+    """What an earlier life of the feed left in a row is never LIVE, even under the right market."""
+    page = memory.new_page(2)
+    stamps = feed.clock.monotonic_ns()
+    incarnation = feed.writer.market("A").incarnation
+    for epoch, expected in ((1, BookState.LIVE), (2, BookState.DEAD), (0, BookState.DEAD)):
+        for cell, value in (
+            (memory.B_EPOCH, epoch),
+            (memory.B_INCARNATION, incarnation),
+            (memory.B_STATE, BookState.LIVE),
+            (memory.B_SOCKET_NS, stamps),
+        ):
+            page[cell] = value
+        feed.segment.slots(memory.BOOKS).publish(0, page)
+        assert state(books, clock) is expected
+
+
+def test_a_market_has_a_place(books: FeedBooks, feed: FakeFeed, clock: ManualClock, tmp_path: Path) -> None:
+    """A market's feed and row, whose cells are those of its book; another feed object after a restart."""
+    place = books.place("kalshi", "A", clock.monotonic_ns())
+    assert place is not None and place == (books.feed("kalshi"), 0)
+    assert place[0].screen[memory.S_BID] == 50 == place[0].columns()[memory.S_BID, 0]
+    assert books.place("kraken", "A", clock.monotonic_ns()) is None and books.feed("kraken") is None
+    feed.segment.close()
+    again = FakeFeed(tmp_path / "shm", clock)
+    clock.advance(SEARCH_NS)
+    books.refresh(clock.monotonic_ns())
+    assert books.feed("kalshi") is not place[0]
+    again.segment.close()
 
 
 def test_changed_metadata_is_seen_at_once(books: FeedBooks, feed: FakeFeed, clock: ManualClock) -> None:

@@ -22,7 +22,8 @@ from pipeline.client.price_event import PriceEvent, moment_of, state_word
 from pipeline.client.symbols import pair_form, resolve
 from pipeline.clock import ManualClock, SystemClock
 from pipeline.config import Config, EventConfig, LegConfig, encode
-from pipeline.model import BookFlag, BookState, ConnectionState, Event, EventLeg
+from pipeline.model import BookFlag, BookState, ConnectionState
+from pipeline.model_events import Event, EventLeg
 from pipeline.places import instance_of, run_directory, shm_directory
 from tests.support.feed_memory import FeedMemory
 

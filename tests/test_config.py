@@ -21,7 +21,7 @@ from pipeline.config import (
     parse_time_ns,
     sealed,
 )
-from pipeline.model import EventLeg
+from pipeline.model_events import EventLeg
 
 LEGS = (LegConfig("kalshi", "K1"), LegConfig("polymarket", "77", "yes", "inverse"))
 CONFIG = Config(

@@ -19,10 +19,12 @@ from pipeline.config_schema import ConfigProblems, Problem, merge_lab, resolve, 
 from pipeline.config_schema.layers import split_set
 from pipeline.config_schema.text import key_lines
 from pipeline.config_schema.values import amount, written
+from pipeline.model_events import EVENT_KINDS
 
 PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct]]] = [
     (schema.Venue, plain.VenueConfig),
     (schema.Fee, plain.FeeConfig),
+    (schema.Tier, plain.TierConfig),
     (schema.Shm, plain.ShmConfig),
     (schema.Scanner, plain.ScannerConfig),
     (schema.Risk, plain.RiskConfig),
@@ -33,6 +35,7 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct]]] = [
     (schema.Dashboard, plain.DashboardConfig),
     (schema.Leg, plain.LegConfig),
     (schema.Review, plain.ReviewConfig),
+    (schema.DigitalOption, plain.DigitalConfig),
     (schema.Event, plain.EventConfig),
 ]
 RESOLVED = set(
@@ -132,8 +135,10 @@ def test_config_toml_shows_every_key_with_its_reload_class(project_root: Path) -
                 for bound in ("ge", "le"):
                     if hasattr(limit, bound):
                         assert f"{getattr(limit, bound)}" in said, (name, said)
-    for name in (*schema.Fee.model_fields, *schema.Event.model_fields, *schema.Review.model_fields):
-        assert re.search(rf"\b{name}\b", text), name
+    commented = (schema.Fee, schema.Tier, schema.Event, schema.Review, schema.Leg, schema.DigitalOption)
+    for model in commented:
+        for name in model.model_fields:
+            assert re.search(rf"\b{name}\b", text), name
 
 
 def test_config_toml_is_the_defaults(project_root: Path) -> None:
@@ -191,14 +196,19 @@ def test_config_toml_in_profile_paper(project_root: Path, folder: Path) -> None:
         project_config(project_root, profile="paper", sets=sets)
 
 
-def test_the_example_event_of_config_toml_holds(project_root: Path, folder: Path) -> None:
-    """The commented events in config.toml work when the marks are taken off."""
+def test_the_example_events_of_config_toml_hold(project_root: Path, folder: Path) -> None:
+    """The commented events in config.toml, one of each kind, work when the marks are taken off."""
     text = (project_root / "config.toml").read_text(encoding="utf-8")
     example = "\n".join(line[2:] for line in text[text.index("# [[events]]") :].splitlines())
     config = load(text + "\n" + example)
-    assert [event.id for event in config.events] == ["fed-cut-2026-12", "btc"]
-    assert [event.reviewed for event in config.all_events()] == [True, True]
-    assert config.events[1].legs[0].outcome == "base"
+    assert [event.kind for event in config.events] == list(EVENT_KINDS)
+    reviewed = [event.kind for event in config.all_events() if event.reviewed]
+    assert reviewed == [kind for kind in EVENT_KINDS if kind != "model"]
+    binary, spot, *_, model = config.events
+    assert binary.legs[1].void == "half"
+    assert {leg.outcome for leg in spot.legs} == {"base"}
+    assert [leg.outcome for leg in model.legs] == ["yes", "base"]
+    assert config.markets_of("kraken") == ["BTC/USDT", "USDT/USD"]
 
 
 # -- precedence and profiles --------------------------------------------------------------------
@@ -377,7 +387,7 @@ def test_what_is_wrong_is_said(text: str, said: str, folder: Path) -> None:
 LEGS = '{venue="kalshi", market="A"}, {venue="polymarket", market="B"'
 WRONG_EVENTS = [
     ('close = "tomorrow"', "events[1].close: must be a time such as"),
-    ('kind = "ternary"', "events[1].kind: must be 'binary' or 'spot', got 'ternary'"),
+    ('kind = "ternary"', "events[1].kind: must be 'binary', 'spot', 'complement', 'basket', 'implication',"),
     ('kind = "spot"', "legs[0].outcome: a leg of a spot event trades 'base', got 'yes'"),
     ('review = {mismatch = "2"}', "events[1].review.mismatch: must be from 0 to 1, got 2"),
     ('review = {at = "x"}', "events[1].review.at: must be a time"),

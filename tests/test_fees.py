@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.config import FeeConfig
 from pipeline.fees import (
     FLOOR_SCALE,
     KALSHI_BASE,
@@ -17,7 +16,6 @@ from pipeline.fees import (
     is_known,
     money_decimals,
     order_fee,
-    schedule_from_config,
     taker_fee,
 )
 from pipeline.model import UNKNOWN_FEE, FeeKind, FeeSchedule, Scale, to_units
@@ -72,18 +70,6 @@ def test_kalshi_rebates_come_with_the_fill_that_fills_the_cent() -> None:
             assert total == sum(map(Decimal, nets[:count]))
 
 
-def test_kalshi_accumulator_follows_the_documentation() -> None:
-    """Kalshi K5's two accumulator vectors; the coefficients are chosen to give its trade fees."""
-    for coefficient, fill, nets in (
-        ("0.16354", ("0.055", "1"), ("0.0150", "0.0050", "0.0150")),
-        ("0.0546", ("0.50", "0.30"), ("0.01", "0", "0.01")),
-    ):
-        schedule = FeeSchedule(FeeKind.KALSHI, to_units(coefficient, 6), 0, 1, 10_000)
-        for count in (1, 2, 3):
-            total = order_fee(schedule, fills_of(KALSHI_SCALE, *[fill] * count), KALSHI_SCALE)
-            assert total == sum(map(Decimal, nets[:count]))
-
-
 def test_a_hundred_contracts_have_the_known_fees_and_no_binary_dust() -> None:
     """Kalshi by the cent: 0.05/.20/.50/.80/.95 cost 0.34/1.12/1.75/1.12/0.34 for 100 (maths 5)."""
     known = {"0.05": "0.34", "0.20": "1.12", "0.50": "1.75", "0.80": "1.12", "0.95": "0.34"}
@@ -131,10 +117,8 @@ def test_spot_fees_are_a_share_rounded_up() -> None:
     assert taker_fee(kraken, ticks, units, SPOT_SCALE) == Decimal("0.00000001")
 
 
-def test_the_high_end_counts_no_rebate() -> None:
-    """Ours: ten fills of one contract are decided at 10 x 0.02, though the rebate makes them
-    0.18.
-    """
+def test_the_high_end_counts_no_rebate_between_levels() -> None:
+    """Ours: ten levels of one contract are decided at 10 x 0.02, though the rebate makes them 0.18."""
     fills = fills_of(KALSHI_SCALE, *[("0.50", "1")] * 10)
     assert fee_high(CENT_ACCOUNT, fills, KALSHI_SCALE) == Decimal("0.20")
     assert order_fee(CENT_ACCOUNT, fills, KALSHI_SCALE) == Decimal("0.18")
@@ -184,50 +168,3 @@ def test_a_price_no_contract_can_have_is_an_error() -> None:
     for price, size in ((1_000_001, 100), (-1, 100), (500_000, -1)):
         with pytest.raises(ValueError, match="no fill"):
             taker_fee(CENT_ACCOUNT, price, size, KALSHI_SCALE)
-
-
-@pytest.mark.parametrize(
-    ("venue", "config", "published", "expected"),
-    [
-        ("kalshi", None, KALSHI_BASE, KALSHI_BASE),
-        ("kalshi", FeeConfig(taker_coefficient="0.07"), UNKNOWN_FEE, KALSHI_BASE),
-        ("kalshi", FeeConfig(multiplier="1"), UNKNOWN_FEE, KALSHI_BASE),
-        ("kalshi", FeeConfig(multiplier="0.5", maker_coefficient="0.0175"), UNKNOWN_FEE,
-         FeeSchedule(FeeKind.KALSHI, 35_000, 8_750, 1, 10_000)),
-        ("kalshi", FeeConfig(account_precision="0.0001"), KALSHI_BASE, DIRECT_MEMBER),
-        ("kalshi", FeeConfig(account_precision="0.0001"), UNKNOWN_FEE, UNKNOWN_FEE),
-        ("kalshi", FeeConfig(taker_coefficient="0"), KALSHI_BASE,
-         FeeSchedule(FeeKind.KALSHI, 0, 0, 1, 10_000)),
-        ("polymarket", None, polymarket("0.04"), polymarket("0.04")),
-        ("polymarket", FeeConfig(rate="0.25", exponent=2), UNKNOWN_FEE, polymarket("0.25", 2)),
-        ("polymarket", FeeConfig(exponent=2), UNKNOWN_FEE, UNKNOWN_FEE),
-        ("kraken", FeeConfig(taker_bps="40", maker_bps="25"), UNKNOWN_FEE,
-         FeeSchedule(FeeKind.BPS, 4_000, 2_500)),
-        ("coinbase", FeeConfig(taker_bps="0.05"), UNKNOWN_FEE, FeeSchedule(FeeKind.BPS, 5)),
-        ("kraken", None, UNKNOWN_FEE, UNKNOWN_FEE),
-    ],
-)  # fmt: skip
-def test_a_schedule_is_what_the_config_says_over_what_the_venue_says(
-    venue, config, published, expected
-) -> None:
-    """Config wins; where neither states the rate, the fee stays unknown."""
-    assert schedule_from_config(venue, config, published) == expected
-
-
-@pytest.mark.parametrize(
-    ("venue", "config"),
-    [
-        ("kalshi", FeeConfig(taker_coefficient="0.0000001")),
-        ("kalshi", FeeConfig(taker_coefficient="0.000001", multiplier="0.5")),
-        ("kalshi", FeeConfig(taker_coefficient="1.5")),
-        ("kalshi", FeeConfig(multiplier="1", account_precision="0")),
-        ("polymarket", FeeConfig(rate="-0.01")),
-        ("polymarket", FeeConfig(rate="0.03", exponent=-1)),
-        ("kraken", FeeConfig(taker_bps="0.001")),
-        ("kraken", FeeConfig(taker_bps="forty")),
-    ],
-)
-def test_a_fee_that_cannot_be_held_exactly_is_refused(venue, config) -> None:
-    """Text finer than a millionth, rates outside 0 to 1 and words are errors, never rounded."""
-    with pytest.raises(ValueError, match=r"."):
-        schedule_from_config(venue, config, UNKNOWN_FEE)

@@ -22,7 +22,8 @@ from pipeline.journal_records import (
     TradeRecord,
     canonical,
 )
-from pipeline.model import FeeKind, FeeSchedule, MarketResult, OrderLeg, Scale
+from pipeline.model import FeeKind, FeeSchedule, MarketResult, Scale
+from pipeline.model_events import OrderLeg
 
 RUN = RunRecord("paper", "abc0123456", "boot", 3, 4242, "paper", "0.1.0", 7, "f" * 64)
 KALSHI, POLY = Scale(6, 2), Scale(6, 6)

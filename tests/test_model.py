@@ -11,15 +11,14 @@ from pipeline.model import (
     EXACT,
     INT64_MAX,
     BookState,
-    OrderLeg,
     Reason,
     Scale,
     StateLimits,
     book_state,
-    order_price_ticks,
     to_text,
     to_units,
 )
+from pipeline.model_events import OrderLeg, order_price_ticks
 from pipeline.money import money_text, to_decimal, to_micros
 
 UNITS = st.integers(-INT64_MAX, INT64_MAX)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.model_events import MAX_LEGS
 from pipeline.wire import (
     KEY_BYTES,
     MAGIC,
@@ -49,7 +50,7 @@ def strategy(kind: type) -> st.SearchStrategy[Any]:
     }
     if kind is Opportunity:
         leg = strategy(LegRef)
-        by_type[tuple[LegRef, LegRef]] = st.tuples(leg, leg)
+        by_type[tuple[LegRef, ...]] = st.tuples(leg, leg)
     hints = {field.name: field.type for field in msgspec.structs.fields(kind)}
     return st.builds(kind, **{name: by_type[hint] for name, hint in hints.items()})
 
@@ -58,7 +59,7 @@ def example(kind: type) -> Any:
     """One message of a kind: texts "a", numbers 7."""
     values: dict[Any, Any] = {int: 7, str: "a", bool: True, dict[str, str]: {"k": "v"}}
     if kind is Opportunity:
-        values[tuple[LegRef, LegRef]] = (example(LegRef), example(LegRef))
+        values[tuple[LegRef, ...]] = (example(LegRef), example(LegRef))
     return kind(**{field.name: values[field.type] for field in msgspec.structs.fields(kind)})
 
 
@@ -91,15 +92,15 @@ def test_a_message_is_frozen() -> None:
 
 
 def test_the_largest_opportunity_fits(sealer: Sealer) -> None:
-    """Ids as long as shared memory holds, 96 bytes each, and extreme numbers stay within 4 KiB."""
-    long = "x" * 96
+    """Twelve legs with names as long as shared memory holds, and extreme numbers, stay within 4 KiB."""
+    long = "x" * 64
     numbers = {field.name: -(2**63) for field in msgspec.structs.fields(LegRef) if field.type is int}
-    leg = LegRef(venue=long, market=long, outcome=long, action=long, **numbers)
-    values: dict[Any, Any] = {int: -(2**63), str: long, tuple[LegRef, LegRef]: (leg, leg)}
+    leg = LegRef(venue="x" * 32, market="x" * 96, outcome="base", action="sell", **numbers)
+    values: dict[Any, Any] = {int: -(2**63), str: long, bool: True, tuple[LegRef, ...]: (leg,) * MAX_LEGS}
     hints = msgspec.structs.fields(Opportunity)
     message = Opportunity(**{field.name: values[field.type] for field in hints})
     frame = sealer.seal(message)
-    assert len(frame) <= MAX_FRAME_BYTES // 2
+    assert len(frame) <= MAX_FRAME_BYTES
     assert sealer.open(frame, Opportunity) == message
 
 

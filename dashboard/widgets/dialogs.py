@@ -24,6 +24,10 @@ p   pause the view; the bot does not notice
 ●   it runs and its heart beats        ○   it does not
 ▲   an edge the scanner accepts: profit after fees and slippage
 ⚠   older than it should be            dim edge: a loss
+H M L   how far an edge may be believed; a bigger edge never raises it
+race    odds that it is still there when orders arrive: a prior, or of n lives
+MODEL   an opinion about spot, no arbitrage: never green, never ▲
+CLOSE   what is held can be sold for more than waiting is worth
 ✓8s each book of the venue was compared with its REST in the last 8 s, and was right
 
 DEAD     the feed's process is gone

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
+from dashboard.event_rows import PAIR_KINDS
 from dashboard.formatting import arrow, bp_text, clean, clock_text, fit, usd_text
 from dashboard.reasons import reason_sentence
 from dashboard.snapshot import Snapshot
@@ -26,9 +27,12 @@ _CONFIDENCE: dict[int, Span] = {
     Confidence.MEDIUM: ("med", "plain"),
     Confidence.LOW: ("low", "dim"),
 }
+# Kinds that are too long for their column.
+_KINDS = {"complement": "compl", "implication": "impl"}
 MONEY = 8
+DEAL = 6
 # time, direction, edge, confidence, action, and the gaps between all columns
-_FIXED = 8 + 5 + 6 + 4 + 8 + 6
+_FIXED = 8 + DEAL + 6 + 4 + 8 + 6
 
 
 def draw_opportunities(snapshot: Snapshot, width: int, _compact: bool) -> list[Line]:
@@ -38,10 +42,10 @@ def draw_opportunities(snapshot: Snapshot, width: int, _compact: bool) -> list[L
     longest = max(cell_len(clean(row.event_id)) for row in snapshot.decisions)
     event_cells = min(max(longest, 8), (width - _FIXED) // 2)
     rest = width - _FIXED - event_cells
-    return [_decision(row, event_cells, rest) for row in snapshot.decisions]
+    return [_decision(row, snapshot, event_cells, rest) for row in snapshot.decisions]
 
 
-def _decision(row: DecisionRow, event_cells: int, rest: int) -> Line:
+def _decision(row: DecisionRow, snapshot: Snapshot, event_cells: int, rest: int) -> Line:
     """One decision."""
     action, role = _ACTIONS.get(row.action, ("?", "bad"))
     word, weight = _CONFIDENCE.get(row.confidence, ("?", "dim"))
@@ -51,13 +55,19 @@ def _decision(row: DecisionRow, event_cells: int, rest: int) -> Line:
     return [
         (clock_text(row.wall_ns), "dim"),
         (f" {fit(row.event_id, event_cells)} ", "plain"),
-        (fit(arrow(row.buy_venue, row.sell_venue), 5), "plain"),
+        (fit(_deal(row, snapshot), DEAL), "plain"),
         (fit(bp_text(row.edge_bp), 6, "right") + " ", "plain"),
         (fit(word, 4) + " ", weight),
         (fit(action, 8) + " ", role),
         (money, "plain"),
         (fit(_result(row), rest - len(money)), role if role == "bad" else "plain"),
     ]
+
+
+def _deal(row: DecisionRow, snapshot: Snapshot) -> str:
+    """The direction of a pair, and of anything else its kind."""
+    kind = snapshot.kinds.get((row.event_id, row.direction), "")
+    return arrow(row.buy_venue, row.sell_venue) if kind in {"", *PAIR_KINDS} else _KINDS.get(kind, kind)
 
 
 def _result(row: DecisionRow) -> str:

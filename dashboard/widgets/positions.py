@@ -6,7 +6,7 @@ In: a snapshot. Out: lines. Pure. Sizes are in the event's YES terms: minus is s
 from __future__ import annotations
 
 from dashboard.formatting import exposure_word, fit, join_fitting, letter, size_text, usd_text
-from dashboard.snapshot import PositionView, Snapshot
+from dashboard.snapshot import PositionLeg, PositionView, Snapshot
 from dashboard.widgets.panel import HEAD, Line
 from shm.records import SummaryRow
 
@@ -68,7 +68,7 @@ def _kelly(total: SummaryRow) -> str:
 def _position(position: PositionView, event_cells: int, held_cells: int) -> Line:
     """One event: sizes by venue, what is not hedged, and what closing it now would bring."""
     decimals = position.size_decimals
-    held = [f"{letter(leg.venue)}{_size(leg.units, decimals)}" for leg in position.legs]
+    held = [_held(leg, decimals) for leg in position.legs]
     net = position.net_units
     pnl = position.unrealised_micros
     return [
@@ -79,6 +79,14 @@ def _position(position: PositionView, event_cells: int, held_cells: int) -> Line
         if pnl is None
         else (fit(usd_text(pnl, sign=True), PNL, "right"), _signed(pnl)[1]),
     ]
+
+
+def _held(leg: PositionLeg, decimals: int) -> str:
+    """A venue and what is held there: K+20, or K 2×20 of two markets."""
+    size = (
+        _size(leg.units, decimals) if leg.markets == 1 else f" {leg.markets}×{size_text(leg.units, decimals)}"
+    )
+    return f"{letter(leg.venue)}{size}"
 
 
 def _size(units: int, decimals: int) -> str:

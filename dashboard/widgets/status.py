@@ -8,15 +8,34 @@ from __future__ import annotations
 
 from rich.cells import cell_len
 
-from dashboard.formatting import age_text, exposure_word, rate_text, span_text, up_text, usd_text
+from dashboard.formatting import (
+    age_text,
+    arrow,
+    bp_text,
+    clean,
+    exposure_word,
+    join_fitting,
+    race_text,
+    rate_text,
+    span_text,
+    up_text,
+    usd_text,
+)
 from dashboard.snapshot import RunView, Snapshot, VenueView, WorkerView
+from dashboard.widgets.cells import accepted
+from dashboard.widgets.lines import MODEL
 from dashboard.widgets.panel import Line, Span
 from dashboard.widgets.workers import is_well
-from pipeline.model import BookFlag
+from pipeline.model import BookFlag, Confidence
 
 NARROW = 100
 # Workers in trouble that are named; more are counted.
 NAMED = 3
+CONFIDENCE_WORDS: dict[int, str] = {
+    Confidence.HIGH: "high",
+    Confidence.MEDIUM: "medium",
+    Confidence.LOW: "low",
+}
 _MODES = {"paper": "paper", "live": "live", "replay": "replay"}
 
 
@@ -127,16 +146,55 @@ def _venue(venue: VenueView, run: RunView, level: int) -> Line:
     return line
 
 
-def draw_notice(snapshot: Snapshot, width: int, _compact: bool) -> list[Line]:
-    """What needs attention, worst first; else what the signs mean."""
-    notices = _notices(snapshot)
+def draw_notice(snapshot: Snapshot, width: int, stale_ns: int) -> list[Line]:
+    """What needs attention, worst first; else the best edge in full; else what the signs mean."""
+    notices, best = _notices(snapshot), _best(snapshot, stale_ns)
     if notices:
-        return [[(f"⚠ {' · '.join(text for text, _ in notices)}", notices[0][1])]]
+        line: Line = [(f"⚠ {' · '.join(text for text, _ in notices)}", notices[0][1])]
+        return [[*line, *_told(best, width - cell_len(line[0][0]))]]
     if not snapshot.run.seen:
         return [[("start one with: python3 run.py up. This screen attaches by itself.", "plain")]]
-    count = f"{len(snapshot.events)} event{'' if len(snapshot.events) == 1 else 's'}"
+    known = len(snapshot.event_ids)
+    count = f"{known} event{'' if known == 1 else 's'}"
+    if best:
+        return [[(count, "strong"), *_told(best, width - len(count))]]
     legend = "▲ the scanner accepts it · edges in bp after all fees · ⚠ older than it should be"
     return [[(count, "strong"), (f"   {legend}" if width >= NARROW else "", "dim")]]
+
+
+def _told(best: list[str], cells: int) -> Line:
+    """As much of the best edge as fits; nothing where there is none, or no room for its name."""
+    text = join_fitting(best, cells - 4)
+    return [("  ▲ ", "good"), (text, "plain")] if text else []
+
+
+def _best(snapshot: Snapshot, stale_ns: int) -> list[str]:
+    """The accepted edge that leaves most, in words from the most to the least important; models are none."""
+    found = [
+        (event.id, arrow(edge.buy_venue, edge.sell_venue), edge)
+        for event in snapshot.events
+        for edge in event.edges
+        if edge is not None and accepted(event.legs, edge, snapshot, stale_ns)
+    ]
+    found += [
+        (line.id, line.kind, line.edge)
+        for line in snapshot.lines
+        if line.kind != MODEL and accepted(line.legs, line.edge, snapshot, stale_ns)
+    ]
+    if not found:
+        return []
+    name, how, edge = max(found, key=lambda one: one[2].net_micros)
+    race = race_text(edge.race_ppm, edge.race_count)
+    annual = f"{bp_text(edge.annual_bp)} bp a year" if edge.annual_bp else ""
+    parts = [
+        f"{clean(name)} {how}",
+        f"{bp_text(edge.edge_bp)} bp",
+        f"{usd_text(edge.net_micros, sign=True)} on {usd_text(edge.cash_micros)}",
+        f"confidence {CONFIDENCE_WORDS.get(edge.confidence, '?')}",
+        f"race {race}" if race else "",
+        annual,
+    ]
+    return [part for part in parts if part]
 
 
 def _is_ill(worker: WorkerView) -> bool:
@@ -163,6 +221,6 @@ def _notices(snapshot: Snapshot) -> list[Span]:
         found += [(text, "fair") for text in ill[:NAMED]]
         if len(ill) > NAMED:
             found.append((f"{len(ill) - NAMED} more", "fair"))
-    if any(leg.flags & BookFlag.UNVERIFIED for event in snapshot.events for leg in event.legs):
+    if snapshot.flags & BookFlag.UNVERIFIED:
         found.append(("some books are unverified", "fair"))
     return found

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from pipeline.cli.common import FAILED, OK, add_data, complain, last_config, not_running, running_config, say
+from pipeline.cli.status_hops import SEED_FIGURES, hops, races, refusals
+from pipeline.cli.status_text import counter_lines, lines
 from pipeline.client import statistics
 from pipeline.client.health import connection_word, feed_health
 from pipeline.clock import Clock, SystemClock
@@ -81,7 +82,7 @@ def attach_all(directory: Path) -> dict[str, View]:
 def gather(config: Config, views: dict[str, View], clock: Clock) -> dict[str, Any]:
     """The status object."""
     now = clock.monotonic_ns()
-    supervisor, trader = views.get("supervisor"), views.get("trader")
+    supervisor, scanner, trader = (views.get(name) for name in ("supervisor", "scanner", "trader"))
     counts = read_counters(trader) if trader else {}
     summary = TableReader(trader, "summary", records.SUMMARY).get(0) if trader else None
     pnl = (summary.realised_micros + summary.unrealised_micros) if summary else 0
@@ -97,6 +98,10 @@ def gather(config: Config, views: dict[str, View], clock: Clock) -> dict[str, An
         "opportunities": counts.get("opportunities", 0),
         "trades": counts.get("trades", 0),
         "rejections": rejections(counts),
+        "refusals": refusals(scanner),
+        "hops": hops(scanner, trader),
+        "seed_figures": SEED_FIGURES,
+        "races": races(scanner),
         "pnl_usd": to_text(pnl, 6),
         "positions": positions(trader),
     }
@@ -212,7 +217,7 @@ def fault_word(fault: int) -> str | None:
 
 
 def rejections(counts: dict[str, int]) -> dict[str, int]:
-    """Refusals by reason, those that happened."""
+    """The trader's refusals by reason, those that happened; the scanner's are `refusals`."""
     return {
         name.removeprefix(REJECTED): count
         for name, count in counts.items()
@@ -251,80 +256,6 @@ def error(row: records.ErrorRow) -> dict[str, Any]:
     """One distinct error: its text, how often, and when first and last (wall clock)."""
     first, last = row.first_wall_ns, row.last_wall_ns
     return {"text": row.text, "count": row.seen, "first_wall_ns": first, "last_wall_ns": last}
-
-
-def counter_lines(everything: dict[str, Any]) -> list[str]:
-    """The counters for people."""
-    out = []
-    for name, entry in everything.items():
-        out.append(f"{name}  (epoch {entry['epoch']})")
-        out += [f"  {label:<32} {value:>12}" for label, value in entry["counters"].items()]
-        out += [f"  error x{found['count']}: {found['text']}" for found in entry["errors"]]
-    return out
-
-
-def lines(state: dict[str, Any]) -> list[str]:
-    """The status for people."""
-    kind = "SIM " if state["simulated"] else ""
-    out = [
-        (
-            f"{kind}{state['mode'].upper()}  profile {state['profile']}  up {state['uptime_s']:.0f} s  "
-            f"config v{state['config_version']}{'  HALTED' if state['halted'] else ''}"
-        ),
-        f"opportunities {state['opportunities']}  trades {state['trades']}  P&L ${state['pnl_usd']}",
-        "",
-        f"{'WORKER':<18}{'PID':>8}  {'STATE':<10}{'RESTARTS':>8}  BEAT",
-    ]
-    for worker in state["workers"]:
-        age = worker["heartbeat_age_ms"]
-        beat = "-" if age is None else f"{age} ms"
-        out.append(
-            f"{worker['name']:<18}{worker['pid'] or '-':>8}  "
-            f"{worker['state']:<10}{worker['restarts']:>8}  {beat}"
-        )
-    out += ["", *venue_lines(state["venues"])]
-    if state["rejections"]:
-        most = sorted(state["rejections"].items(), key=lambda item: -item[1])
-        out += ["", "refused: " + ", ".join(f"{name} {count}" for name, count in most)]
-    for event, held in state["positions"].items():
-        out.append(f"holds {event}: " + ", ".join(f"{venue} {size}" for venue, size in held.items()))
-    return out
-
-
-def venue_lines(venues: dict[str, dict[str, Any]]) -> list[str]:
-    """A line a venue for people, and one for each book that lost something and is not LIVE again."""
-    heads = f"{'MESSAGES':>10}{'GAPS':>6}{'RECONNECTS':>12}{'LAG p50/p99':>15}  {'VERIFIED':<10}"
-    out = [f"{'VENUE':<14}{'SOCKET':<12}{heads}BOOKS"]
-    for name, venue in venues.items():
-        states = Counter(book["state"] for book in venue["books"].values())
-        summary = ", ".join(f"{count} {word}" for word, count in sorted(states.items())) or "none"
-        lag, seen = lag_text(venue["lag_ms"]), verified(venue["books"])
-        out.append(
-            f"{name:<14}{venue['socket']:<12}{venue['messages']:>10}{venue['gaps']:>6}"
-            f"{venue['reconnects']:>12}{lag:>15}  {seen:<10}{summary}"
-        )
-    for name, venue in venues.items():
-        lost = Counter(
-            (book["state"], book["fault"])
-            for book in venue["books"].values()
-            if book["fault"] and book["state"] != BookState.LIVE.name
-        )
-        out += [f"{name}: {count} {state} since: {fault}" for (state, fault), count in sorted(lost.items())]
-    return out
-
-
-def lag_text(lag: dict[str, float] | None) -> str:
-    """The quantiles of a lag in milliseconds; negative where the venue's clock is ahead of ours."""
-    return "-" if lag is None else f"{lag['p50']:.0f}/{lag['p99']:.0f} ms"
-
-
-def verified(found: dict[str, dict[str, Any]]) -> str:
-    """How long ago the LIVE book that was verified longest ago was; n/m where only n of m ever were."""
-    live = [book["witnessed_s"] for book in found.values() if book["state"] == BookState.LIVE.name]
-    known = [seconds for seconds in live if seconds is not None]
-    if not known:
-        return "-"
-    return f"{max(known):.0f} s" if len(known) == len(live) else f"{len(known)}/{len(live)}"
 
 
 def reason_counters() -> tuple[str, ...]:

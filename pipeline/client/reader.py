@@ -28,7 +28,7 @@ from pipeline.client.symbols import resolve, shown_symbol
 from pipeline.clock import Clock
 from pipeline.config import Config, ScannerConfig, decode
 from pipeline.look import Look
-from pipeline.model import Event
+from pipeline.model_events import Event
 from pipeline.places import instance_of, run_directory, shm_directory
 from shm.books import BookReader
 from shm.history import HISTORY, HistoryReader, PricePoint

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from pipeline.client.price_event import Name
-from pipeline.model import Event
+from pipeline.model_events import Event
 
 # Venues whose market ids are no pairs of coins; Kalshi's tickers look like some.
 PREDICTION = frozenset({"kalshi", "polymarket"})

@@ -13,6 +13,7 @@ import msgspec
 
 from pipeline.config import SIMULATED, Config, EventConfig, sealed
 from pipeline.config_schema.checks import CCXT, KNOWN_VENUES, is_loopback
+from pipeline.config_schema.event_checks import is_spot_venue
 from pipeline.config_schema.layers import (
     SECRETS_BELONG,
     Layers,
@@ -23,6 +24,7 @@ from pipeline.config_schema.layers import (
 )
 from pipeline.config_schema.text import KeyPath, Problem, did_you_mean, dotted
 from pipeline.config_schema.values import shown
+from pipeline.model_events import MODEL, SPOT
 
 PROFILES = ("demo", "paper", "live")
 PAPER_CASH = "500"
@@ -102,10 +104,12 @@ def lay_defaults(layers: Layers) -> None:
 
 
 def _spot_legs(events: object) -> Iterator[dict[str, Any]]:
-    """Every leg of a spot event, as far as the tree has the right form."""
+    """Every leg of a spot event, and the spot leg of a model event, as far as the tree has the right form."""
     for event in events if isinstance(events, list) else ():
-        legs = event.get("legs") if isinstance(event, dict) and event.get("kind") == "spot" else None
-        yield from (leg for leg in legs or () if isinstance(leg, dict))
+        kind, legs = (event.get("kind"), event.get("legs")) if isinstance(event, dict) else (None, None)
+        for leg in legs if kind in (SPOT, MODEL) and isinstance(legs, list) else ():
+            if isinstance(leg, dict) and (kind == SPOT or is_spot_venue(str(leg.get("venue")))):
+                yield leg
 
 
 def build(tree: dict[str, Any], profile: str, directories: Mapping[str, str]) -> Config:

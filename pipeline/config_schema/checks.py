@@ -1,4 +1,4 @@
-"""Checks: what one key alone cannot show: keys that do not fit each other, events that make no sense.
+"""Checks: what one key alone cannot show: keys that do not fit each other (for events: `event_checks`).
 
 In: a `Config` whose single values are in range. Out: findings, each with the path of the key to change.
 Pure; used by config_schema, which adds where the key stands.
@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from pipeline.config import SIMULATED, Config, EventConfig, LegConfig, VenueConfig, parse_time_ns
+from pipeline.config import SIMULATED, Config, FeeConfig, VenueConfig, parse_time_ns
 from pipeline.config_schema.text import KeyPath, did_you_mean
+from pipeline.fees import schedule_from_config, tier_problem
+from pipeline.model import UNKNOWN_FEE
 
 KNOWN_VENUES = ("kalshi", "polymarket", "kraken", "coinbase")
 SOCKET_PATH_BYTES = 107  # of sun_path, without its ending zero
@@ -36,7 +38,7 @@ def check(config: Config) -> Iterator[Finding]:
     yield from _money(config)
     yield from _directories(config)
     yield from _delays(config)
-    yield from _events(config)
+    yield from _fees(config)
 
 
 def is_loopback(url: str) -> bool:
@@ -69,7 +71,7 @@ def _venues(config: Config) -> Iterator[Finding]:
     for name, venue in config.venues.items():
         base: KeyPath = ("venues", name)
         if not is_known(name):
-            yield _unknown(base)
+            yield unknown_venue(base)
         wrong = [finding for key in SCHEMES for finding in _address((*base, key), getattr(venue, key))]
         yield from wrong
         mixed = venue.rest_url and (venue.url == SIMULATED) != (venue.rest_url == SIMULATED)
@@ -91,16 +93,38 @@ def _venues(config: Config) -> Iterator[Finding]:
                 f"must be at least {2000 * beat:g}, twice venues.{name}.heartbeat_interval, got {proof}:"
                 " its books would be called stale between two signs of life",
             )
-    for name in config.fees:
-        if not is_known(name):
-            yield _unknown(("fees", name))
 
 
-def _unknown(path: KeyPath, name: str = "") -> Finding:
+def unknown_venue(path: KeyPath, name: str = "") -> Finding:
     """A venue that no codec speaks to; its name is the last part of the path where it is a table's."""
     name = name or str(path[-1])
     message = f"no venue {name[:40]!r} is known; there are {', '.join(KNOWN_VENUES)} and ccxt:EXCHANGE"
     return Finding(path, message, did_you_mean(name, KNOWN_VENUES))
+
+
+def _fees(config: Config) -> Iterator[Finding]:
+    for name, fee in config.fees.items():
+        base: KeyPath = ("fees", name)
+        if not is_known(name):
+            yield unknown_venue(base)
+        times = list(time_problem(fee.as_of, (*base, "as_of")))
+        yield from times or _fee(name, fee, base)
+
+
+def _fee(name: str, fee: FeeConfig, base: KeyPath) -> Iterator[Finding]:
+    """Whether a schedule can be made of it, as the feeds will; holes and gaps by the key that has them."""
+    hole = tier_problem(fee.tiers)
+    if hole is not None:
+        yield Finding((*base, "tiers"), hole)
+    elif fee.kind == "flat" and fee.per_unit is None:
+        yield Finding((*base, "per_unit"), "kind 'flat' needs the dollars that a contract or coin costs")
+    elif fee.kind == "custom" and fee.per_unit is None and fee.rate is None:
+        yield Finding((*base, "rate"), "kind 'custom' needs a rate, per_unit, or both")
+    else:
+        try:
+            schedule_from_config(name, fee, UNKNOWN_FEE)
+        except ValueError as error:
+            yield Finding(base, str(error))
 
 
 def _address(path: KeyPath, url: str) -> Iterator[Finding]:
@@ -125,7 +149,7 @@ def _money(config: Config) -> Iterator[Finding]:
     for key, names in (("cash", list(config.trader.cash)), ("inventory", list(config.trader.inventory))):
         for name in names:
             if not is_known(name):
-                yield _unknown(("trader", key, name))
+                yield unknown_venue(("trader", key, name))
 
 
 def _directories(config: Config) -> Iterator[Finding]:
@@ -146,53 +170,8 @@ def _order(path: KeyPath, lower: str, value: float) -> Finding:
     return Finding(path, f"must not be below {lower} ({value:g})")
 
 
-def _events(config: Config) -> Iterator[Finding]:
-    if len(config.events) > config.shm.max_events:
-        most = config.shm.max_events
-        yield Finding(("events",), f"{len(config.events)} events, but shm.max_events is {most}")
-    for name in config.venues:
-        count = len(config.markets_of(name))
-        most = config.shm.max_markets
-        if count > most:
-            yield Finding(("venues", name, "markets"), f"{count} markets, but shm.max_markets is {most}")
-    seen: set[str] = set()
-    for index, event in enumerate(config.events):
-        base: KeyPath = ("events", index)
-        if event.id in seen:
-            yield Finding((*base, "id"), f"another event has the id {event.id[:64]!r} already")
-        seen.add(event.id)
-        yield from _event(config, event, base)
-
-
-def _event(config: Config, event: EventConfig, base: KeyPath) -> Iterator[Finding]:
-    if len(event.legs) < 2:
-        yield Finding((*base, "legs"), f"an event needs at least two legs, got {len(event.legs)}")
-    yield from _time(event.close, (*base, "close"))
-    if event.review is not None:
-        yield from _time(event.review.at, (*base, "review", "at"))
-    seen: set[tuple[str, str]] = set()
-    for number, leg in enumerate(event.legs):
-        path = (*base, "legs", number)
-        yield from _leg(config, event.kind, leg, path)
-        if (leg.venue, leg.market) in seen:
-            yield Finding((*path, "market"), f"{leg.venue} {leg.market[:64]!r} stands twice in this event")
-        seen.add((leg.venue, leg.market))
-
-
-def _leg(config: Config, kind: str, leg: LegConfig, path: KeyPath) -> Iterator[Finding]:
-    if not is_known(leg.venue):
-        yield _unknown((*path, "venue"), leg.venue)
-    elif leg.venue not in config.venues:
-        yield Finding((*path, "venue"), f"there is no [venues.{leg.venue}]")
-    if kind == "spot" and leg.outcome != "base":
-        yield Finding((*path, "outcome"), f"a leg of a spot event trades 'base', got {leg.outcome!r}")
-    if kind == "binary" and leg.outcome == "base":
-        yield Finding((*path, "outcome"), "a leg of a binary event pays on 'yes' or 'no', got 'base'")
-    if kind == "spot" and leg.polarity != "same":
-        yield Finding((*path, "polarity"), "a leg of a spot event cannot be inverse")
-
-
-def _time(text: str, path: KeyPath) -> Iterator[Finding]:
+def time_problem(text: str, path: KeyPath) -> Iterator[Finding]:
+    """A finding when a text is neither empty nor a time."""
     try:
         parse_time_ns(text)
     except (ValueError, OverflowError):

@@ -8,7 +8,6 @@ workers. The models mirror pipeline.config key for key; a test compares them and
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
@@ -17,18 +16,17 @@ import tomli
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from pipeline import config as plain
-from pipeline import places
 from pipeline.config_schema import values
 from pipeline.config_schema.build import build, lay_changes, lay_defaults, problem, profile_problems
 from pipeline.config_schema.checks import check
+from pipeline.config_schema.event_checks import check_events
+from pipeline.config_schema.files import directories, read
 from pipeline.config_schema.keys import check_keys
 from pipeline.config_schema.layers import SECRETS_BELONG, Layers, Origin, take_secrets
 from pipeline.config_schema.text import ConfigProblems, KeyPath, Problem, caret, explain, key_lines, line_of
 
 LIVE, WORKER, ALL = "live", "restart-worker", "restart-all"
 """When a changed key takes effect: at once, when its worker restarts, when everything does."""
-
-MAX_FILE_BYTES = 1 << 20
 
 Dollars = Annotated[str, BeforeValidator(values.amount("0", "1000000000"))]
 Percent = Annotated[str, BeforeValidator(values.amount("0", "100"))]
@@ -39,6 +37,7 @@ Multiplier = Annotated[str, BeforeValidator(values.amount("0", "1000"))]
 Precision = Annotated[str, BeforeValidator(values.amount("0.000001", "1"))]
 Coins = Annotated[str, BeforeValidator(values.amount("0", "1000000000", 10))]
 Word = Annotated[str, BeforeValidator(values.text(0, 200))]
+Words = Annotated[str, BeforeValidator(values.text(0, 2000))]
 Id = Annotated[str, BeforeValidator(values.text(1, 64))]
 Title = Annotated[str, BeforeValidator(values.text(0, 96))]
 Name = Annotated[str, BeforeValidator(values.text(1, 96))]
@@ -90,6 +89,14 @@ class Venue(Model):
     key_file: Word = _key("", WORKER, "file of the private key (PEM, mode 0600)")
 
 
+class Tier(Model):
+    """One of [fees.NAME].tiers"""
+
+    from_usd: Dollars = _key(..., LIVE, "dollars of 30-day volume from which it holds")
+    maker_bps: BasisPoints = _key(..., LIVE, "basis points for makers")
+    taker_bps: BasisPoints = _key(..., LIVE, "basis points for takers")
+
+
 class Fee(Model):
     """[fees.NAME]"""
 
@@ -97,10 +104,23 @@ class Fee(Model):
     taker_coefficient: Rate | None = _key(None, LIVE, "kalshi: coefficient of p(1-p) for takers")
     maker_coefficient: Rate | None = _key(None, LIVE, "kalshi: coefficient of p(1-p) for makers")
     account_precision: Precision | None = _key(None, LIVE, "kalshi: dollars, the account's rounding step")
-    rate: Rate | None = _key(None, LIVE, "polymarket: coefficient of (p(1-p))^exponent")
+    rate: Rate | None = _key(
+        None, LIVE, "polymarket: coefficient of (p(1-p))^exponent; custom: share of price * size"
+    )
     exponent: int | None = _key(None, LIVE, "polymarket: exponent", ge=0, le=4)
     taker_bps: BasisPoints | None = _key(None, LIVE, "kraken, coinbase: basis points for takers")
     maker_bps: BasisPoints | None = _key(None, LIVE, "kraken, coinbase: basis points for makers")
+    kind: Literal["kalshi", "polymarket", "bps", "flat", "custom"] | None = _key(
+        None, LIVE, "the formula, where it is not the venue's own"
+    )
+    per_unit: Dollars | None = _key(None, LIVE, "flat, custom: dollars a contract or coin")
+    rounding: Precision | None = _key(
+        None, LIVE, "flat, custom: dollars, the step a fill's fee is rounded up to"
+    )
+    volume_usd: Dollars | None = _key(None, LIVE, "dollars traded in 30 days, which choose the tier")
+    tiers: tuple[Tier, ...] = _key((), LIVE, "basis points by 30-day volume, lowest first, from 0 on")
+    source: Word = _key("", LIVE, "who states these fees, for people")
+    as_of: Word = _key("", LIVE, "when they were read there, ISO-8601")
 
 
 class Shm(Model):
@@ -122,6 +142,15 @@ class Scanner(Model):
     quiet_ms: int = _key(30000, LIVE, "ms: no message for a market longer is QUIET", ge=100, le=86_400_000)
     opportunity_ttl_ms: int = _key(250, LIVE, "ms: an opportunity may be acted on so long", ge=10, le=60_000)
     repeat_ms: int = _key(500, LIVE, "ms: the same opportunity is sent again after", ge=0, le=60_000)
+    persist_ms: int = _key(500, LIVE, "ms: a gap within one venue must last so long", ge=0, le=60_000)
+    half_life_ms: int = _key(
+        500, LIVE, "ms: half of all opportunities last so long (prior)", ge=1, le=3_600_000
+    )
+    race_min: int = _key(20, LIVE, "deaths seen of a class until they replace the prior", ge=1, le=10**6)
+    hurdle_pct: Percent = _key("4", LIVE, "percent a year that money earns without any risk")
+    max_close_gap_s: int = _key(
+        3600, LIVE, "seconds between the close times of two legs", ge=0, le=31_536_000
+    )
 
 
 class Risk(Model):
@@ -190,6 +219,11 @@ class Leg(Model):
     market: Name = _key(..., LIVE, "the venue's own name of the market")
     outcome: Literal["yes", "no", "base"] = _key("yes", LIVE, "what is bought or sold; base for spot")
     polarity: Literal["same", "inverse"] = _key("same", LIVE, "inverse: the venue's YES is our NO")
+    void: Literal["", "zero", "half", "refund", "never"] = _key(
+        "", LIVE, 'what it pays when it is called off; "" is the venue\'s own rule'
+    )
+    convert_venue: Word = _key("", LIVE, "spot: venue of the book that turns its quote currency into dollars")
+    convert_market: Word = _key("", LIVE, "spot: market of that book, quoted in dollars")
 
 
 class Review(Model):
@@ -198,10 +232,18 @@ class Review(Model):
     source: Word = _key("", LIVE, "what decides the event")
     window: Word = _key("", LIVE, "when it is decided")
     void_rule: Word = _key("", LIVE, "what happens when it is called off")
-    rules_hash: Word = _key("", LIVE, "SHA-256 of the rules that were read")
+    rules_hash: Words = _key("", LIVE, "SHA-256 of the rules that were read, one for all legs or one each")
     by: Word = _key("", LIVE, "who compared the rules; without it the event is never traded")
     at: Word = _key("", LIVE, "when they were compared")
     mismatch: Share = _key("0", LIVE, "probability that the venues decide differently")
+
+
+class DigitalOption(Model):
+    """[events.digital]"""
+
+    strike: Coins = _key(..., LIVE, "dollars of spot at the close that decide")
+    above: bool = _key(True, LIVE, "whether YES is above the strike")
+    basis_bp: BasisPoints = _key("0", LIVE, "basis points the index may be away from the spot leg")
 
 
 class Event(Model):
@@ -209,9 +251,14 @@ class Event(Model):
 
     id: Id = _key(..., LIVE, "a short name of your own")
     title: Title = _key("", LIVE, "a sentence for people")
-    kind: Literal["binary", "spot"] = _key("binary", LIVE, "what the legs are")
+    kind: Literal["binary", "spot", "complement", "basket", "implication", "ladder", "model"] = _key(
+        "binary", LIVE, "what the legs are to each other"
+    )
     close: Word = _key("", LIVE, 'when it is decided, ISO-8601; "" is never')
     legs: tuple[Leg, ...] = _key((), LIVE, "the markets that pay on it")
+    exhaustive: bool = _key(False, LIVE, "basket: whether one of the legs must pay")
+    transfer_usd: Dollars = _key("0", LIVE, "spot: dollars a coin costs to be brought back")
+    digital: DigitalOption | None = _key(None, LIVE, "model: what is asked about the spot price")
     review: Review | None = _key(None, LIVE, "who compared the venues' rules, and what was found")
 
 
@@ -247,7 +294,7 @@ def resolve(
     """
     inside = path.is_absolute() and path.is_relative_to(Path.cwd())
     file = os.path.relpath(path) if inside else str(path)
-    text = _read(path, file)
+    text = read(path, file)
     tree = _parse(text, file)
     lines = key_lines(text)
 
@@ -273,8 +320,10 @@ def resolve(
     valid, found, bad = _validate(layers)
     problems += found
     if valid is not None:
-        config = build(valid.model_dump(), name, _directories(valid, data_directory, environ, uid))
-        for finding in (*check(config), *check_keys(config, environ)):
+        config = build(
+            valid.model_dump(), name, directories(valid.shm.directory, data_directory, environ, uid)
+        )
+        for finding in (*check(config), *check_events(config), *check_keys(config, environ)):
             if not any(finding.path[: len(key)] == key for key in bad):
                 origin = layers.origin(finding.path)
                 problems.append(problem(origin, finding.path, finding.message, finding.suggestion))
@@ -282,27 +331,6 @@ def resolve(
             return plain.sealed(config)
     unique = {(p.file, p.line, p.key, p.message): p for p in problems}
     raise ConfigProblems(sorted(unique.values(), key=lambda p: (p.file != file, p.line or 0)))
-
-
-def _read(path: Path, file: str) -> str:
-    """The file's text; one problem for anything that is no readable text file of a sane size."""
-
-    def refuse(message: str) -> ConfigProblems:
-        return ConfigProblems([Problem(file, None, None, "", message)])
-
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise refuse("is not a file")
-        if status.st_size > MAX_FILE_BYTES:
-            raise refuse(f"is over 1 MiB ({status.st_size} bytes): this is no configuration")
-        return path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise refuse("there is no such file; name one with --config") from None
-    except UnicodeDecodeError as error:
-        raise refuse(f"is not UTF-8 text: byte {error.start} is wrong") from error
-    except OSError as error:
-        raise refuse(f"cannot be read: {error.strerror}") from error
 
 
 def _parse(text: str, file: str) -> dict[str, Any]:
@@ -347,7 +375,7 @@ def _validate(layers: Layers) -> tuple[File | None, list[Problem], set[KeyPath]]
                 problems.append(problem(origin, key, *explain(kind, item["input"], key[-1], limits, known)))
                 bad.add(key)
                 if kind == "missing":
-                    layers.put(key, "?", origin)
+                    layers.put(key, "1", origin)  # good as a name and as an amount
                 else:
                     going = layers.drop(key) and going
             if not going:
@@ -368,17 +396,3 @@ def _known(path: KeyPath) -> list[str]:
     if isinstance(shape, type) and issubclass(shape, BaseModel):
         return list(shape.model_fields)
     return [word for word in get_args(shape) if isinstance(word, str)]
-
-
-def _directories(
-    file: File, data_directory: Path, environ: Mapping[str, str], uid: int | None
-) -> dict[str, str]:
-    """Where the run of a data directory lives."""
-    user = os.geteuid() if uid is None else uid
-    instance = places.instance_of(data_directory)
-    return {
-        "instance": instance,
-        "data_directory": os.path.abspath(data_directory),
-        "run_directory": str(places.run_directory(instance, environ, user)),
-        "shm_directory": str(places.shm_directory(instance, file.shm.directory, user)),
-    }

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from pipeline.config import FeeConfig
 from pipeline.feed.order_book import Book
-from pipeline.fees import schedule_from_config
+from pipeline.fees import TieredMarket, TierTable, schedule_from_config
 from pipeline.model import (
     DEFAULT_SCALES,
     UNKNOWN_FEE,
@@ -37,6 +37,7 @@ class Publisher:
         self._fees = fees
         self._markets: dict[str, Market] = {}
         self._scales: dict[str, Scale] = {}
+        self._tiers: dict[str, TierTable | None] = {}
         self._rows: dict[str, int] = {}
         self._updated_ns: dict[str, int] = {}
         # Plain numbers: on the hot path an enum's `|` costs more than all the rest.
@@ -72,6 +73,7 @@ class Publisher:
             self._writer.release(name)
             del self._markets[name], self._rows[name]
             self._scales.pop(name, None)
+            self._tiers.pop(name, None)
             self._updated_ns.pop(name, None)
         added, refused = [], []
         for name in wanted:
@@ -98,7 +100,13 @@ class Publisher:
         known = self._markets.get(name)
         if known is None:
             return
-        self._keep(merge(known, market))
+        fresh = merge(known, market)
+        if updated_ns:
+            # What REST says of it is the whole truth, a no as well as a yes.
+            fresh = dataclasses.replace(fresh, hides_outcome=market.hides_outcome)
+        self._keep(fresh)
+        if isinstance(market, TieredMarket):
+            self._tiers[name] = market.tiers
         if updated_ns:
             self._updated_ns[name] = updated_ns
         self._describe(name)
@@ -118,7 +126,7 @@ class Publisher:
         """Publish what is known of a market."""
         market = self._markets[name]
         try:
-            fee = schedule_from_config(self._venue, self._fees, market.fee)
+            fee = schedule_from_config(self._venue, self._fees, market.fee, self._tiers.get(name))
         except ValueError:
             # A fee that cannot be is a fee that is not known: the market is watched, never traded.
             fee = UNKNOWN_FEE
@@ -185,10 +193,15 @@ def market_row(market: Market, updated_ns: int) -> MarketRow:
         fee_maker_rate_ppm=market.fee.maker_rate_ppm,
         fee_exponent=market.fee.exponent,
         fee_precision_micros=market.fee.precision_micros,
+        fee_per_unit_micros=market.fee.per_unit_micros,
+        fee_waived_until_ns=market.fee.waived_until_ns,
+        fee_source=market.fee.source,
+        fee_as_of_ns=market.fee.as_of_ns,
         close_wall_ns=market.close_ns,
         status=market.status,
         result=market.result,
         updated_ns=updated_ns,
+        hides_outcome=market.hides_outcome,
         rules_hash=hashlib.sha256(market.rules.encode()).hexdigest() if market.rules else "",
         rules=market.rules,
     )

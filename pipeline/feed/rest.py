@@ -25,7 +25,8 @@ MAX_WAITING = 10_000
 # How often in a round a list that the venue refuses is halved, to find the name it dislikes.
 MAX_SPLITS = 16
 
-Parse = Callable[[bytes, Sequence[str], FeeSchedule | None], list[Market]]
+# A body, the markets wanted, a fee for them, and when the answer came (wall clock, ns).
+Parse = Callable[[bytes, Sequence[str], FeeSchedule | None, int], list[Market]]
 # Which paths to ask for, and how to read their answers.
 SOURCES: dict[str, tuple[Callable[[Sequence[str]], list[str]], Parse]] = {
     "kalshi": (kalshi.paths, kalshi.parse),
@@ -170,7 +171,9 @@ class MarketDirectory:
         refused: RestError | None = None
         for path in paths(wanted):
             try:
-                read = client.read(Request("GET", path), lambda body: parse(body, wanted, None))
+                read = client.read(
+                    Request("GET", path), lambda body: parse(body, wanted, None, self._clock.wall_ns())
+                )
                 found.update((market.market, market) for market in self._priced(client, read))
             except RestError as error:
                 if not error.refused:
@@ -198,7 +201,10 @@ class MarketDirectory:
             known = markets
             try:
                 request = Request("GET", path)
-                markets = client.read(request, lambda body: kalshi.parse_fees(body, known))  # noqa: B023
+                markets = client.read(
+                    request,
+                    lambda body: kalshi.parse_fees(body, known, self._clock.wall_ns()),  # noqa: B023
+                )
             except RestError as error:
                 if not error.refused:
                     raise

@@ -11,23 +11,28 @@ import hashlib
 import math
 import random
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
 
-from pipeline.lab.book import Book, BookBatch, Change, Trade
+from pipeline.lab.book import Book
+from pipeline.lab.exchange import utc_seconds
+from pipeline.lab.listing import (
+    DETERMINED_AFTER_MS,
+    SETTLED_AFTER_MS,
+    STEP_MS,
+    Bursts,
+    Emit,
+    Notice,
+    Side,
+    State,
+    StepTime,
+    Traded,
+)
 from pipeline.lab.quotes import ONE, Quotes, kalshi_size, polymarket_size
 
-STEP_MS = 10
-"""Length of one model step, milliseconds."""
-STATE = Literal["active", "closed", "determined", "settled"]
 HOLD_MS = {100: 250, 10: 50}
 """Rest between two moves of the reference, by grid: a client whose two feeds are this far apart in
 time still sees neighbouring quotes only, so without divergence nothing ever seems to pay."""
-DETERMINED_AFTER_MS, SETTLED_AFTER_MS = 500, 1_500
 POLYMARKET_RATES = ("0.03", "0.04", "0.05", "0.07")
-
-Emit = Callable[["BookBatch | Trade | Notice"], None]
 
 
 @dataclass(frozen=True)
@@ -39,93 +44,25 @@ class Topic:
     never_pays: bool = False
 
 
-@dataclass(frozen=True)
-class Notice:
-    """Something happened to a market as a whole. `old` and `new` are grids, for tick_size only."""
-
-    kind: Literal["opened", "tick_size", "closed", "determined", "settled"]
-    event: BinaryEvent
-    time_us: int
-    old: int = 0
-    new: int = 0
-
-
-class StepTime:
-    """The model's clock: `elapsed_ms` drives prices, `wall_ms` dates them and closes events."""
-
-    def __init__(self, start_wall_ms: int) -> None:
-        """Starts at zero elapsed."""
-        self.elapsed_ms = 0
-        self.wall_ms = start_wall_ms
-        self._stamps = 0
-
-    def advance(self) -> None:
-        """Move one step on."""
-        self.elapsed_ms += STEP_MS
-        self.wall_ms += STEP_MS
-        self._stamps = 0
-
-    def stamp_us(self) -> int:
-        """Wall time in microseconds, rising within the step (by 37 us each, at most 9.9 ms)."""
-        self._stamps = min(self._stamps + 37, 9_900)
-        return self.wall_ms * 1_000 + self._stamps
-
-
-class Bursts:
-    """The two-state process of real feeds: long quiet spells, short bursts. Rates a second."""
-
-    def __init__(self, rng: random.Random, quiet: tuple[float, float], burst: tuple[float, float]) -> None:
-        """Ranges of the rate in each state; a new rate is drawn at every change of state."""
-        self._rng = rng
-        self._quiet, self._burst = quiet, burst
-        self.bursting = False
-        self.rate = rng.uniform(*quiet)
-        self._next_ms = 0.0
-
-    def due(self, elapsed_ms: int) -> int:
-        """How many happenings fall into the step that ends now."""
-        seconds = STEP_MS / 1_000
-        if self._rng.random() < seconds / (0.8 if self.bursting else 12.0):
-            self.bursting = not self.bursting
-            self.rate = self._rng.uniform(*(self._burst if self.bursting else self._quiet))
-            self._next_ms = elapsed_ms + self._gap_ms()
-        count = 0
-        while self._next_ms <= elapsed_ms:
-            self._next_ms += self._gap_ms()
-            count += 1
-        return count
-
-    def _gap_ms(self) -> float:
-        return self._rng.expovariate(self.rate) * 1_000
-
-
-class Side:
-    """One venue's part of an event: book key, ladder, message rate, how far it has followed."""
-
-    def __init__(self, venue: str, key: str, quotes: Quotes, bursts: Bursts, reference: int) -> None:
-        """`reference` is what the ladder stands around; `due_ms` when it follows a new one."""
-        self.venue, self.key = venue, key
-        self.quotes, self.bursts = quotes, bursts
-        self.reference = reference
-        self.due_ms = 0
-
-
-class BinaryEvent:
+class BinaryEvent(Traded):
     """A question with a fair price, two ladders around it, a close, and a result."""
+
+    # One market alone, which nobody lists among the outcomes or strikes of a larger question.
+    group_title = ""
+    neg_risk = False
+    strike: int | None = None
 
     def __init__(self, topic: Topic, seed: int, number: int, wall_ms: int, life_ms: int) -> None:
         """Open now and close after `life_ms` (rounded up to a whole second of wall time)."""
+        super().__init__(random.Random(f"{seed}/{number}/noise"))
         self.topic, self.number = topic, number
         self.open_ms = wall_ms
         self.close_ms = -(-(wall_ms + life_ms) // 1_000) * 1_000
-        self.state: STATE = "active"
+        self.state: State = "active"
         self.result = ""
         self.replaced = False
         self.diverged_until_ms: int | None = None
-        self.trades = 0
-        self.last_price = 0
         self._walk = random.Random(f"{seed}/{number}/walk")
-        self._noise = random.Random(f"{seed}/{number}/noise")
         self._name(seed)
         self.fair = self._walk.uniform(0.2, 0.8)
         self._volatile = False
@@ -179,6 +116,29 @@ class BinaryEvent:
         return f"KXSIM{self.topic.stem}"
 
     @property
+    def subject(self) -> str:
+        """What the Kalshi series is about."""
+        return self.topic.question
+
+    @property
+    def title(self) -> str:
+        """What the event asks; everything simulated says SIM."""
+        return f"SIM {self.topic.question} by {utc_seconds(self.close_ms)[11:19]}?"
+
+    @property
+    def question(self) -> str:
+        """What the Polymarket market asks; an inverse one asks for the opposite."""
+        return self.title.replace("SIM ", "SIM no ", 1) if self.inverse else self.title
+
+    @property
+    def rules(self) -> str:
+        """The contract text, the same on both venues."""
+        return (
+            f"Resolves by the lab's own seeded draw at {utc_seconds(self.close_ms)}; "
+            f"a simulated question about {self.topic.question}, never void."
+        )
+
+    @property
     def polymarket_result(self) -> str:
         """The result in the Polymarket question's own terms; empty until determined."""
         if not self.result or not self.inverse:
@@ -201,7 +161,7 @@ class BinaryEvent:
             self._follow(time, emit)
             for side in (self.kalshi, self.polymarket):
                 for _ in range(side.bursts.due(time.elapsed_ms)):
-                    self._churn(side, time, emit)
+                    self.churn(side, time, emit)
 
     def can_diverge(self, wall_ms: int, longest_ms: int) -> bool:
         """Whether a divergence may start: open a second, none running, time enough left."""
@@ -232,7 +192,7 @@ class BinaryEvent:
                 mover.quotes.offset = shift if up else -shift
                 self.diverged_until_ms = until_ms
                 for side in (low, high) if not up else (high, low):
-                    self._send(side, side.quotes.move(side.reference), time, emit)
+                    self.send(side, side.quotes.move(side.reference), time, emit)
                 return True
         return False
 
@@ -248,13 +208,13 @@ class BinaryEvent:
             self.diverged_until_ms = None
             for side in (self.kalshi, self.polymarket):
                 side.quotes.offset = 0
-                self._send(side, side.quotes.move(side.reference), time, emit)
+                self.send(side, side.quotes.move(side.reference), time, emit)
         self._refine(time, emit)
         late = [s for s in (self.kalshi, self.polymarket) if s.reference != self.reference]
         for side in late:
             if time.elapsed_ms >= side.due_ms:
                 side.reference = self.reference
-                self._send(side, side.quotes.move(side.reference), time, emit)
+                self.send(side, side.quotes.move(side.reference), time, emit)
         if not late:
             self._aim(time)
 
@@ -287,33 +247,12 @@ class BinaryEvent:
         self._grid = self.polymarket_grid = self.polymarket.quotes.grid = 10
         self.polymarket.quotes.width = 30
         emit(Notice("tick_size", self, time.stamp_us(), old=100, new=10))
-        self._send(self.polymarket, self.polymarket.quotes.move(self.reference), time, emit)
-
-    def _churn(self, side: Side, time: StepTime, emit: Emit) -> None:
-        if self._noise.random() < 0.04:
-            change = side.quotes.take()
-            if change is not None:
-                self._trade(side, change, time, emit)
-            return
-        self._send(side, side.quotes.churn(), time, emit)
-
-    def _trade(self, side: Side, change: Change, time: StepTime, emit: Emit) -> None:
-        self.trades += 1
-        self.last_price = ONE - change.price if side.quotes.mirrored else change.price
-        taker: Literal["buy", "sell"] = "buy" if change.side == "ask" else "sell"
-        size = change.old - change.new
-        stamp = time.stamp_us()
-        emit(Trade(side.venue, side.key, change.price, size, taker, self.trades, stamp))
-        emit(BookBatch(side.venue, side.key, [change], stamp))
-
-    def _send(self, side: Side, changes: list[Change], time: StepTime, emit: Emit) -> None:
-        if changes:
-            emit(BookBatch(side.venue, side.key, changes, time.stamp_us()))
+        self.send(self.polymarket, self.polymarket.quotes.move(self.reference), time, emit)
 
     def _close(self, time: StepTime, emit: Emit) -> None:
         self.state = "closed"
         for side in (self.kalshi, self.polymarket):
-            self._send(side, side.quotes.book.clear(), time, emit)
+            self.send(side, side.quotes.book.clear(), time, emit)
         emit(Notice("closed", self, time.stamp_us()))
 
     def _finish(self, time: StepTime, emit: Emit) -> None:

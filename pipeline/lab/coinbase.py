@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.lab.binary import Notice
 from pipeline.lab.book import BookBatch, Side, Trade, fixed, plain
 from pipeline.lab.exchange import Close, Frame, Item, compact, parse_object, text_list, utc
+from pipeline.lab.listing import Notice
 from pipeline.lab.market import MarketModel
 
 SUBSCRIBE_WITHIN_MS = 5_000

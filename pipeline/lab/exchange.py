@@ -12,8 +12,8 @@ import json
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pipeline.lab.binary import Notice
 from pipeline.lab.book import BookBatch, Trade
+from pipeline.lab.listing import Notice
 
 Item = BookBatch | Trade | Notice
 """One thing the market model emits."""

@@ -17,9 +17,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from pipeline.lab.binary import BinaryEvent, Notice
 from pipeline.lab.book import Book, BookBatch, Change, Trade, fixed
 from pipeline.lab.exchange import Frame, Item, Ping, compact, parse_object, text_list, utc
+from pipeline.lab.listing import Listing, Notice
 from pipeline.lab.market import MarketModel
 from pipeline.lab.quotes import ONE
 
@@ -235,7 +235,7 @@ class KalshiSession:
             return []
         return [self._delta(sub, event, change, batch.time_us) for change in batch.changes]
 
-    def _delta(self, sub: Subscription, event: BinaryEvent, change: Change, time_us: int) -> Frame:
+    def _delta(self, sub: Subscription, event: Listing, change: Change, time_us: int) -> Frame:
         sub.seq += 1
         yes = change.side == "bid"
         price = change.price if yes or sub.use_yes_price else ONE - change.price
@@ -293,7 +293,7 @@ class KalshiSession:
 
     def _lifecycle(self, notice: Notice) -> list[Frame]:
         sub = self._subs.get("market_lifecycle_v2")
-        if sub is None:
+        if sub is None or not notice.event.ticker:
             return []
         frames: list[Frame] = []
         for body in lifecycle_bodies(notice):
@@ -311,7 +311,7 @@ def legs(book: Book, use_yes_price: bool) -> tuple[list[list[str]], list[list[st
     return yes, [[fixed(p, 4), fixed(size, 2)] for p, size in sorted(asks)]
 
 
-def top_fields(event: BinaryEvent) -> dict[str, Any]:
+def top_fields(event: Listing) -> dict[str, Any]:
     """Best prices and volumes of a market, in the ticker channel's fields."""
     book = event.kalshi.quotes.book
     bid, ask = book.best_bid(), book.best_ask()

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.lab.binary import Notice
 from pipeline.lab.book import Book, BookBatch, Side, Trade, fixed
 from pipeline.lab.exchange import Frame, Item, compact, parse_object, text_list, utc
+from pipeline.lab.listing import Notice
 from pipeline.lab.market import MarketModel
 from pipeline.lab.spot import SpotBook
 

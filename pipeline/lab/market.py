@@ -1,4 +1,4 @@
-"""The simulated world: rolling binary events, two spot pairs, and the divergences between venues.
+"""The simulated world: rolling binary events, two spot pairs, groups, and the divergences between venues.
 
 In: a seed and a number of steps. Out: everything that happens, through a callback, while the books
 are exactly at that point; the list of live events in the form of the configuration.
@@ -7,14 +7,17 @@ Who runs it: `server.LabServer`. Pure: no clock, no I/O; the same seed gives the
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections import deque
 from typing import Any
 
-from pipeline.lab.binary import STEP_MS, BinaryEvent, Emit, Notice, StepTime, Topic
+from pipeline.lab import events
+from pipeline.lab.binary import BinaryEvent, Topic
 from pipeline.lab.book import Book, BookBatch, Trade
-from pipeline.lab.exchange import utc_seconds
+from pipeline.lab.contract import Contract
+from pipeline.lab.group import Strikes
+from pipeline.lab.groups import Groups
+from pipeline.lab.listing import STEP_MS, Emit, Listing, Notice, StepTime
 from pipeline.lab.spot import SpotBook, SpotPair, spot_settings
 
 __all__ = ["STEP_MS", "MarketModel"]
@@ -67,6 +70,7 @@ class MarketModel:
         self._trades: dict[tuple[str, str], deque[Trade]] = {}
         for topic, life_s in zip(TOPICS, FIRST_LIVES_S, strict=True):
             self._open(topic, life_s * 1_000 + self._lives.randrange(8_000))
+        self.groups = Groups(seed, divergence, self.time, self._bitcoin, self._forget)
 
     def step(self, emit: Emit) -> None:
         """Advance one step; `emit` is called at once for each thing that happens."""
@@ -83,6 +87,7 @@ class MarketModel:
         self._diverge(keep)
         for pair in self.pairs:
             pair.step(self.time, keep)
+        self.events_version += self.groups.step(self.time, keep)
 
     def skip(self, milliseconds: int) -> None:
         """Let wall time pass without a step, after a stall too long to make good."""
@@ -90,23 +95,34 @@ class MarketModel:
         self.time.wall_ms += milliseconds
 
     def binaries(self) -> list[BinaryEvent]:
-        """Live and lately finished events, oldest first."""
+        """Live and lately finished binary events, oldest first."""
         return [*self._finished, *self.live]
 
-    def by_ticker(self, ticker: str) -> BinaryEvent | None:
-        """The event with this Kalshi ticker."""
-        event = self._index.get(ticker)
-        return event if event is not None and event.ticker == ticker else None
+    def kalshi(self) -> list[Listing]:
+        """What Kalshi lists or has listed lately."""
+        return [*self.binaries(), *(c for c in self.groups.contracts() if c.ticker)]
 
-    def by_token(self, token: str) -> BinaryEvent | None:
-        """The event with this Polymarket token, of either outcome."""
-        event = self._index.get(token)
-        return event if event and token in (event.yes_token, event.no_token) else None
+    def polymarket(self) -> list[Listing]:
+        """What Polymarket lists or has listed lately."""
+        return [*self.binaries(), *(c for c in self.groups.contracts() if c.condition)]
 
-    def by_condition(self, condition: str) -> BinaryEvent | None:
-        """The event with this Polymarket condition id."""
-        event = self._index.get(condition)
-        return event if event is not None and event.condition == condition else None
+    def by_ticker(self, ticker: str) -> Listing | None:
+        """The market with this Kalshi ticker."""
+        listing = self._find(ticker)
+        return listing if listing is not None and listing.ticker == ticker else None
+
+    def by_token(self, token: str) -> Listing | None:
+        """The market with this Polymarket token, of either outcome."""
+        listing = self._find(token)
+        return listing if listing and token in (listing.yes_token, listing.no_token) else None
+
+    def by_condition(self, condition: str) -> Listing | None:
+        """The market with this Polymarket condition id."""
+        listing = self._find(condition)
+        return listing if listing is not None and listing.condition == condition else None
+
+    def _find(self, name: str) -> Listing | None:
+        return self._index.get(name) or self.groups.find(name)
 
     def spot(self, venue: str, market: str) -> SpotBook | None:
         """The spot book a venue keeps under this symbol or product id."""
@@ -133,9 +149,26 @@ class MarketModel:
 
     def events(self) -> list[dict[str, Any]]:
         """Live events in the form of the configuration; a settled one stays for 15 s."""
-        return [_binary_config(event) for event in self.live] + [
-            _spot_config(pair, self.time.wall_ms - self.time.elapsed_ms) for pair in self.pairs
+        began_ms = self.time.wall_ms - self.time.elapsed_ms
+        groups = self.groups.live
+        return [
+            *(events.binary(event) for event in self.live),
+            *(events.spot(pair, began_ms) for pair in self.pairs),
+            *(events.complement(event) for event in self.live if event.topic.stem == events.TOKENS_OF),
+            *(events.grouped(group) for group in groups),
+            *(events.model(group) for group in groups if isinstance(group, Strikes)),
         ]
+
+    def _bitcoin(self) -> float:
+        """Dollars a Bitcoin costs now: the middle of the book that decides the strikes."""
+        book = self._spot[events.MODEL_SPOT].book
+        bid, ask = book.best_bid(), book.best_ask()
+        assert bid is not None, "a spot book lost its bids"
+        assert ask is not None, "a spot book lost its asks"
+        return (bid + ask) / 2 / float(10**book.price_decimals)
+
+    def _forget(self, contract: Contract) -> None:
+        self._trades.pop((contract.side.venue, contract.side.key), None)
 
     def _open(self, topic: Topic, life_ms: int) -> BinaryEvent:
         event = BinaryEvent(topic, self.seed, self._number, self.time.wall_ms, life_ms)
@@ -206,58 +239,3 @@ class MarketModel:
 
 def _names(event: BinaryEvent) -> tuple[str, ...]:
     return (event.ticker, event.yes_token, event.no_token, event.condition)
-
-
-def rules(event: BinaryEvent) -> str:
-    """The contract text of an event, the same on both venues."""
-    return (
-        f"Resolves by the lab's own seeded draw at {utc_seconds(event.close_ms)}; "
-        f"a simulated question about {event.topic.question}, never void."
-    )
-
-
-def title(event: BinaryEvent) -> str:
-    """What an event asks; everything simulated says SIM."""
-    return f"SIM {event.topic.question} by {utc_seconds(event.close_ms)[11:19]}?"
-
-
-def _review(rules_text: str, at_ms: int) -> dict[str, str]:
-    return {
-        "source": "lab",
-        "window": "at close",
-        "void_rule": "never void",
-        "rules_hash": hashlib.sha256(rules_text.encode()).hexdigest(),
-        "by": "lab",
-        "at": utc_seconds(at_ms),
-        "mismatch": "0",
-    }
-
-
-def _leg(venue: str, market: str, outcome: str, polarity: str) -> dict[str, str]:
-    return {"venue": venue, "market": market, "outcome": outcome, "polarity": polarity}
-
-
-def _binary_config(event: BinaryEvent) -> dict[str, Any]:
-    return {
-        "id": event.id,
-        "title": title(event),
-        "kind": "binary",
-        "close": utc_seconds(event.close_ms),
-        "legs": [
-            _leg("kalshi", event.ticker, "yes", "same"),
-            _leg("polymarket", event.yes_token, "yes", "inverse" if event.inverse else "same"),
-        ],
-        "review": _review(rules(event), event.open_ms),
-    }
-
-
-def _spot_config(pair: SpotPair, at_ms: int) -> dict[str, Any]:
-    base = pair.setting.base
-    return {
-        "id": f"sim-{base.lower()}-usd",
-        "title": f"SIM {base} in US dollars",
-        "kind": "spot",
-        "close": "",
-        "legs": [_leg(b.venue.venue, b.venue.market, "base", "same") for b in pair.books],
-        "review": _review(f"{base} against US dollars", at_ms),
-    }

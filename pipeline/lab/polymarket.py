@@ -13,10 +13,10 @@ from typing import Any
 
 import msgspec
 
-from pipeline.lab.binary import BinaryEvent, Notice
 from pipeline.lab.book import BookBatch, Change, Trade, plain
 from pipeline.lab.exchange import Frame, Item, compact, parse_object, text_list
-from pipeline.lab.market import MarketModel, rules, title
+from pipeline.lab.listing import Listing, Notice
+from pipeline.lab.market import MarketModel
 from pipeline.lab.quotes import ONE
 from pipeline.venues.polymarket.hashing import HashedBook, book_hash
 
@@ -77,7 +77,7 @@ class PolymarketSession:
             return self._trade(event, item)
         return [*self._changes(event, item), *self._books_after_trade(event, item)]
 
-    def _wants(self, event: BinaryEvent) -> bool:
+    def _wants(self, event: Listing) -> bool:
         return event.yes_token in self._assets or event.no_token in self._assets
 
     def _subscribe(self, assets: list[str], message: dict[str, Any], now_ms: int, first: bool) -> list[Frame]:
@@ -103,7 +103,7 @@ class PolymarketSession:
                 level["price"] = level["price"].removeprefix("0")
         return {**body, "event_type": "book"}
 
-    def _changes(self, event: BinaryEvent, batch: BookBatch) -> list[Frame]:
+    def _changes(self, event: Listing, batch: BookBatch) -> list[Frame]:
         quotes = event.polymarket.quotes
         best = (quotes.book.best_bid(), quotes.book.best_ask())
         digest = hashlib.sha1(repr(batch).encode(), usedforsecurity=False).hexdigest()
@@ -127,17 +127,17 @@ class PolymarketSession:
             frames += [_best_bid_ask(event, a, batch.time_us) for a in self._held(event)]
         return frames
 
-    def _held(self, event: BinaryEvent) -> list[str]:
+    def _held(self, event: Listing) -> list[str]:
         return [t for t in (event.yes_token, event.no_token) if t in self._assets]
 
-    def _books_after_trade(self, event: BinaryEvent, batch: BookBatch) -> list[Frame]:
+    def _books_after_trade(self, event: Listing, batch: BookBatch) -> list[Frame]:
         """The venue repeats the whole book after each trade; a trade's batch has its time."""
         trades = self._model.trades("polymarket", event.yes_token)
         if not trades or trades[-1].time_us != batch.time_us:
             return []
         return [_spaced(self._book(a, batch.time_us // 1_000)) for a in self._held(event)]
 
-    def _trade(self, event: BinaryEvent, trade: Trade) -> list[Frame]:
+    def _trade(self, event: Listing, trade: Trade) -> list[Frame]:
         if event.yes_token not in self._assets:
             return []
         return [
@@ -158,6 +158,8 @@ class PolymarketSession:
 
     def _notice(self, notice: Notice) -> list[Frame]:
         event, stamp = notice.event, str(notice.time_us // 1_000)
+        if not event.condition:
+            return []
         if notice.kind == "tick_size":
             frames: list[Frame] = [
                 _spaced(
@@ -181,7 +183,7 @@ class PolymarketSession:
         return []
 
 
-def book_body(event: BinaryEvent, asset: str, now_ms: int) -> dict[str, Any]:
+def book_body(event: Listing, asset: str, now_ms: int) -> dict[str, Any]:
     """A token's whole book with the venue's own hash: bids rising, asks falling, best last."""
     book = event.polymarket.quotes.book
     own = asset == event.yes_token
@@ -196,23 +198,17 @@ def book_body(event: BinaryEvent, asset: str, now_ms: int) -> dict[str, Any]:
         "asks": [_level(p, s) for p, s in reversed(asks)],
         "min_order_size": MIN_ORDER_SIZE,
         "tick_size": plain(event.polymarket_grid, 4),
-        "neg_risk": False,
+        "neg_risk": event.neg_risk,
         "last_trade_price": last_price(event, asset),
     }
     body["hash"] = book_hash(msgspec.convert(body, HashedBook))
     return body
 
 
-def last_price(event: BinaryEvent, asset: str) -> str:
+def last_price(event: Listing, asset: str) -> str:
     """Price text of the last trade, in this token's terms."""
     own_yes = ONE - event.last_price if event.inverse else event.last_price
     return plain(own_yes if asset == event.yes_token else ONE - own_yes, 4)
-
-
-def question(event: BinaryEvent) -> str:
-    """What the Polymarket market asks; an inverse one asks for the opposite."""
-    asked = title(event)
-    return asked.replace("SIM ", "SIM no ", 1) if event.inverse else asked
 
 
 def _level(price: int, size: int) -> dict[str, str]:
@@ -220,7 +216,7 @@ def _level(price: int, size: int) -> dict[str, str]:
 
 
 def _mirrored(
-    event: BinaryEvent, change: Change, best: tuple[int | None, int | None], digest: str
+    event: Listing, change: Change, best: tuple[int | None, int | None], digest: str
 ) -> list[dict[str, str]]:
     """One change as the two tokens' books see it; an empty side's best is "0" or "1"."""
     bid, ask = best[0] or 0, ONE if best[1] is None else best[1]
@@ -248,7 +244,7 @@ def _mirrored(
     ]
 
 
-def _best_bid_ask(event: BinaryEvent, asset: str, time_us: int) -> Frame:
+def _best_bid_ask(event: Listing, asset: str, time_us: int) -> Frame:
     book = event.polymarket.quotes.book
     top_bid, top_ask = book.best_bid(), book.best_ask()
     bid, ask = top_bid or 0, ONE if top_ask is None else top_ask
@@ -267,14 +263,14 @@ def _best_bid_ask(event: BinaryEvent, asset: str, time_us: int) -> Frame:
     )
 
 
-def _new_market(event: BinaryEvent, stamp: str) -> dict[str, Any]:
+def _new_market(event: Listing, stamp: str) -> dict[str, Any]:
     tokens = [event.yes_token, event.no_token]
     return {
         "id": str(event.number),
-        "question": question(event),
+        "question": event.question,
         "market": event.condition,
         "slug": event.id,
-        "description": rules(event),
+        "description": event.rules,
         "assets_ids": tokens,
         "outcomes": ["Yes", "No"],
         "condition_id": event.condition,
@@ -289,7 +285,7 @@ def _new_market(event: BinaryEvent, stamp: str) -> dict[str, Any]:
     }
 
 
-def _resolved(event: BinaryEvent, stamp: str) -> dict[str, Any]:
+def _resolved(event: Listing, stamp: str) -> dict[str, Any]:
     won = event.polymarket_result == "yes"
     return {
         "id": str(event.number),

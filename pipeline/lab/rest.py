@@ -13,12 +13,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from pipeline.lab import rest_spot
-from pipeline.lab.binary import BinaryEvent
 from pipeline.lab.book import fixed, plain
 from pipeline.lab.exchange import compact, utc_seconds
 from pipeline.lab.kalshi import legs, top_fields
-from pipeline.lab.market import MarketModel, rules, title
-from pipeline.lab.polymarket import MIN_ORDER_SIZE, book_body, question
+from pipeline.lab.listing import Listing
+from pipeline.lab.market import MarketModel
+from pipeline.lab.polymarket import MIN_ORDER_SIZE, book_body
 from pipeline.lab.quotes import ONE
 from pipeline.lab.rest_spot import Answer, Number, Query
 
@@ -92,7 +92,7 @@ def _kalshi(path: str, query: Query, model: MarketModel, _now_ms: int) -> Answer
     return kalshi_error(404, "not_found", "not found")
 
 
-def _kalshi_book(event: BinaryEvent, depth: int) -> dict[str, list[list[str]]]:
+def _kalshi_book(event: Listing, depth: int) -> dict[str, list[list[str]]]:
     """Both legs' bids, best last; 0 is the whole depth."""
     yes, no = legs(event.kalshi.quotes.book, use_yes_price=False)
     return {"yes_dollars": yes[-depth:], "no_dollars": no[-depth:]}
@@ -111,7 +111,7 @@ def _kalshi_books(query: Query, model: MarketModel) -> Answer:
 
 def _kalshi_markets(query: Query, model: MarketModel) -> list[dict[str, Any]]:
     asked = [t for text in query.get("tickers", []) for t in text.split(",") if t]
-    chosen = [e for e in model.binaries() if not asked or e.ticker in asked]
+    chosen = [e for e in model.kalshi() if not asked or e.ticker in asked]
     series, parents = query.get("series_ticker"), query.get("event_ticker")
     chosen = [e for e in chosen if not series or e.series in series]
     chosen = [e for e in chosen if not parents or _event_ticker(e) in parents]
@@ -120,11 +120,11 @@ def _kalshi_markets(query: Query, model: MarketModel) -> list[dict[str, Any]]:
     return [kalshi_market(e) for e in chosen]
 
 
-def _event_ticker(event: BinaryEvent) -> str:
+def _event_ticker(event: Listing) -> str:
     return event.ticker.rsplit("-", 1)[0]
 
 
-def kalshi_market(event: BinaryEvent) -> dict[str, Any]:
+def kalshi_market(event: Listing) -> dict[str, Any]:
     """A Kalshi market object."""
     status = {"settled": "finalized"}.get(event.state, event.state)
     top = top_fields(event)
@@ -133,7 +133,7 @@ def kalshi_market(event: BinaryEvent) -> dict[str, Any]:
         "ticker": event.ticker,
         "event_ticker": _event_ticker(event),
         "market_type": "binary",
-        "title": title(event),
+        "title": event.title,
         "yes_sub_title": "Yes",
         "no_sub_title": "No",
         "created_time": utc_seconds(event.open_ms),
@@ -158,9 +158,10 @@ def kalshi_market(event: BinaryEvent) -> dict[str, Any]:
         "volume_24h_fp": top["volume_fp"],
         "open_interest_fp": top["open_interest_fp"],
         "expiration_value": event.result,
-        "rules_primary": rules(event),
+        "rules_primary": event.rules,
         "rules_secondary": "",
-        "strike_type": "custom",
+        "strike_type": "custom" if event.strike is None else "greater",
+        "floor_strike": event.strike,
         "price_level_structure": "linear_cent",
         "price_ranges": [{"start": "0.0000", "end": "1.0000", "step": "0.0100"}],
         "fee_waiver_expiration_time": None,
@@ -181,14 +182,14 @@ def _complement(price: str) -> str:
 
 
 def _kalshi_series(series: str, model: MarketModel) -> Answer:
-    event = next((e for e in model.binaries() if e.series == series), None)
+    event = next((e for e in model.kalshi() if e.series == series), None)
     if event is None:
         return kalshi_error(404, "not_found", "not found")
     return 200, {
         "series": {
             "ticker": series,
             "frequency": "custom",
-            "title": f"SIM {event.topic.question}",
+            "title": f"SIM {event.subject}",
             "category": "Simulated",
             "tags": ["sim"],
             "fee_type": "quadratic",
@@ -200,7 +201,7 @@ def _kalshi_series(series: str, model: MarketModel) -> Answer:
 
 
 def _kalshi_event(ticker: str, model: MarketModel) -> Answer:
-    inside = [e for e in model.binaries() if _event_ticker(e) == ticker]
+    inside = [e for e in model.kalshi() if _event_ticker(e) == ticker]
     if not inside:
         return kalshi_error(404, "not_found", "not found")
     first = inside[0]
@@ -208,7 +209,7 @@ def _kalshi_event(ticker: str, model: MarketModel) -> Answer:
         "event": {
             "event_ticker": ticker,
             "series_ticker": first.series,
-            "title": title(first),
+            "title": first.title,
             "sub_title": "",
             "category": "Simulated",
             "mutually_exclusive": False,
@@ -239,7 +240,7 @@ def _polymarket(path: str, query: Query, model: MarketModel, now_ms: int) -> Ans
 
 
 def _gamma_markets(query: Query, model: MarketModel) -> list[dict[str, Any]]:
-    events = model.binaries()
+    events = model.polymarket()
     tokens, conditions = query.get("clob_token_ids"), query.get("condition_ids")
     if tokens:
         events = [e for e in events if e.yes_token in tokens or e.no_token in tokens]
@@ -250,7 +251,7 @@ def _gamma_markets(query: Query, model: MarketModel) -> list[dict[str, Any]]:
     return [gamma_market(e) for e in events]
 
 
-def gamma_market(event: BinaryEvent) -> dict[str, Any]:
+def gamma_market(event: Listing) -> dict[str, Any]:
     """A Gamma market object; lists of texts are JSON inside strings there."""
     book = event.polymarket.quotes.book
     bid, ask = book.best_bid(), book.best_ask()
@@ -263,14 +264,14 @@ def gamma_market(event: BinaryEvent) -> dict[str, Any]:
     close = utc_seconds(event.close_ms)
     market: dict[str, Any] = {
         "id": str(event.number),
-        "question": question(event),
+        "question": event.question,
         "conditionId": event.condition,
         "slug": event.id,
         "resolutionSource": "lab",
         "endDate": close,
         "endDateIso": close[:10],
         "startDate": utc_seconds(event.open_ms),
-        "description": rules(event),
+        "description": event.rules,
         "outcomes": compact(["Yes", "No"]),
         "outcomePrices": compact(prices),
         "clobTokenIds": compact([event.yes_token, event.no_token]),
@@ -280,7 +281,10 @@ def gamma_market(event: BinaryEvent) -> dict[str, Any]:
         "restricted": False,
         "enableOrderBook": True,
         "acceptingOrders": event.state == "active",
-        "negRisk": False,
+        "negRisk": event.neg_risk,
+        "negRiskOther": False,
+        "groupItemTitle": event.group_title,
+        "events": [_gamma_event(event)],
         "orderPriceMinTickSize": Number(plain(event.polymarket_grid, 4)),
         "orderMinSize": Number(MIN_ORDER_SIZE),
         "feesEnabled": True,
@@ -307,7 +311,19 @@ def gamma_market(event: BinaryEvent) -> dict[str, Any]:
     return market
 
 
-def _clob_market(event: BinaryEvent) -> dict[str, Any]:
+def _gamma_event(event: Listing) -> dict[str, Any]:
+    """The event that a market belongs to; nobody may add outcomes to one of the lab's."""
+    name = event.id.rsplit("-", 1)[0] if event.group_title else event.id
+    return {
+        "slug": name,
+        "ticker": name,
+        "negRisk": event.neg_risk,
+        "enableNegRisk": event.neg_risk,
+        "negRiskAugmented": False,
+    }
+
+
+def _clob_market(event: Listing) -> dict[str, Any]:
     return {
         "gst": None,
         "r": {},
@@ -317,7 +333,7 @@ def _clob_market(event: BinaryEvent) -> dict[str, Any]:
         "mts": Number(plain(event.polymarket_grid, 4)),
         "mbf": 1000,
         "tbf": 1000,
-        "nr": False,
+        "nr": event.neg_risk,
         "fd": {"r": Number(event.fee_rate), "e": 1, "to": True},
     }
 

@@ -12,8 +12,8 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.lab.binary import STEP_MS, Bursts, Emit, StepTime
 from pipeline.lab.book import Book, BookBatch, Change, Side, Trade
+from pipeline.lab.listing import STEP_MS, Bursts, Emit, StepTime
 
 NOISE = 0.0004
 """Largest relative distance of a venue's price from the common one."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from pipeline.clock import Clock
 from pipeline.config import Config
-from pipeline.lab.binary import STEP_MS
+from pipeline.lab.listing import STEP_MS
 from pipeline.lab.market import MarketModel
 from pipeline.lab.server import LabServer
 from pipeline.lifecycle import Worker

@@ -1,14 +1,17 @@
-"""Scanner worker: compares the books of every event in both directions and says what it found.
+"""Scanner worker: compares the books of every event in every direction and says what it found.
 
-In: the feeds' books, read-only; the doorbell; run/config.json. Out: a row per event and direction in its
-segment, refusals included, and opportunities to the trader. Started by the supervisor as
-`run.py scanner`. It sleeps on the bell when nothing changed, and looks at every event a few times a
-second anyway, because books age.
+In: the feeds' books, read-only; the doorbell; the trader's holdings and latencies; run/config.json. Out: a
+row per event and direction in its segment, refusals included; opportunities to the trader; lives of edges
+that ended. Started by the supervisor as `run.py scanner`.
+
+When a book changes, the lanes that need it are screened by their best prices; those that could leave
+something, and those where an edge stands, are priced exactly from whole rows at once. All others wait for
+their next turn in the round, a few times a second, because books age and people look.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
 from pathlib import Path
 
 from pipeline import pairs
@@ -18,46 +21,34 @@ from pipeline.clock import Clock, SleepWatch
 from pipeline.config import Config
 from pipeline.lifecycle import Worker
 from pipeline.look import Look
-from pipeline.model import (
-    Confidence,
-    OrderLeg,
-    Reason,
-)
+from pipeline.model import Reason
+from pipeline.model_events import COMPLEMENT, MODEL
 from pipeline.money import to_micros
+from pipeline.pairs import Direction
+from pipeline.pairs_checks import Verdict, limits_of, refused
 from pipeline.pricing import Priced, price
-from pipeline.scanner.confidence import confidence
-from pipeline.wire import LegRef, Opportunity, Sealer
+from pipeline.scanner import segment as parts
+from pipeline.scanner.beliefs import Beliefs, stands
+from pipeline.scanner.following import Following
+from pipeline.scanner.lanes import Lane, Lanes
+from pipeline.scanner.model_lane import price_model
+from pipeline.scanner.rows import Belief, Modelled, event_row, leg_ref, screened
+from pipeline.scanner.screen import Screen
+from pipeline.scanner.trader_view import TraderView
+from pipeline.wire import Opportunity, Sealer
+from shm.histogram import Histograms
 from shm.records import EVENT, EventRow
 from shm.segment import boot_id
 from shm.tables import TableWriter
 
-REFUSED = "refused."
-COUNTERS = (
-    "evaluations",
-    "opportunities",
-    "sent",
-    "send_dropped",
-    "wakes",
-    "bells",
-    "missed_bells",
-    "read_retries",
-    "no_room",
-    *(REFUSED + reason.name.lower() for reason in Reason if reason is not Reason.NONE),
-)
 SLEEP_MS = 5
-# Every event is looked at again after this time even if no message came.
+# What stands or crosses is looked at again so often although no message came, every other lane so often.
+STANDING_NS = 20_000_000
 AGE_NS = 100_000_000
-
-
-@dataclass(slots=True)
-class Lane:
-    """One direction of one event, its row, and when it was last priced and offered."""
-
-    direction: pairs.Direction
-    row: int
-    looked_ns: int = 0
-    sent_ns: int = 0
-    reason: Reason | None = None
+# A look of the round is followed by a rest so many times as long: an idle scanner stays idle, however many
+# lanes it has.
+REST = 10
+MILLISECOND_NS = 1_000_000
 
 
 class Scanner:
@@ -65,11 +56,13 @@ class Scanner:
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self._clock = clock
-        sections = [EVENT.section("events", 2 * config.shm.max_events)]
-        self.worker = Worker("scanner", config, clock, sections, COUNTERS, self._on_config)
+        sections = parts.sections(config.shm.max_events)
+        self.worker = Worker("scanner", config, clock, sections, parts.COUNTERS, self._on_config)
+        segment, now = self.worker.segment, clock.monotonic_ns()
         self._books = FeedBooks(Path(config.shm_directory), config.feeds(), config.scanner.limits())
         self._sleep_watch = SleepWatch(clock)
-        self._table: TableWriter[EventRow] = TableWriter(self.worker.segment, "events", EVENT)
+        self._table: TableWriter[EventRow] = TableWriter(segment, parts.EVENTS, EVENT)
+        self._hops = Histograms(segment, parts.HOPS, now)
         run_directory = Path(config.run_directory)
         self._sealer = Sealer(read_key(run_directory))
         self._sender = Sender(run_directory)
@@ -77,12 +70,21 @@ class Scanner:
         self._boot = boot_id().hex()
         self._sequence = 0
         self._retries = 0
-        self._lanes: dict[tuple[str, int], Lane] = {}
-        self._lanes_of: dict[tuple[str, str], list[tuple[str, int]]] = {}
-        self._dirty: set[tuple[str, int]] = set()
-        self._free = list(reversed(range(len(self._table))))
-        self._limits = pairs.limits_of(config.risk)
-        self._watch(config)
+        # Books whose change was noticed on the way to sleep.
+        self._waiting: list[tuple[str, str]] = []
+        self._trader = TraderView(Path(config.shm_directory))
+        self._lanes = Lanes(len(self._table), self._end_lane, self._no_room)
+        self._screen = Screen(self._books)
+        self._screen_version = -1
+        self._order: list[Lane] = []
+        self._round: deque[Lane] = deque()
+        self._next_round_ns = 0
+        self._standing: set[Lane] = set()
+        self._again: list[Lane] = []
+        self._next_standing_ns = 0
+        self._beliefs = Beliefs(segment, self.worker.counters, config.scanner)
+        self._following = Following(segment, self._books)
+        self._adopt(config)
 
     def run(self) -> None:
         """Turn until told to stop."""
@@ -90,6 +92,7 @@ class Scanner:
             while worker.go_on():
                 if not self.turn():
                     self._sleep()
+            self._beliefs.end(self._standing, self._clock.monotonic_ns())
             self.close()
 
     def close(self) -> None:
@@ -98,73 +101,130 @@ class Scanner:
         self._bell.close()
 
     def turn(self) -> int:
-        """Look at every lane whose books changed or that was not looked at for long; how many."""
+        """Look at all that changed, at one lane that stands, and at one of the round; how many in all.
+
+        So what has just come never waits for more than two looks that could wait themselves.
+        """
         now = self._clock.monotonic_ns()
         if self._sleep_watch.slept_ns():
             self._books.woke_up(now)
+            self._beliefs.end(self._standing, now)
+            self._following.forget()
         self._books.refresh(now)
-        self._notice(now)
-        due = [
-            lane for key, lane in self._lanes.items() if key in self._dirty or now - lane.looked_ns > AGE_NS
-        ]
-        self._dirty.clear()
+        if self._trader.refresh(now):
+            self._lanes.hold(self._trader.held)
+        if self._screen_version != self._lanes.version:
+            self._watch()
+        self._screen.refresh(now)
+        changed = self._waiting + self._books.changed(now)
+        self._waiting = []
+        looked = self.look_at(changed, now) if changed else 0
+        looked += self._look_again(now) + self._go_round(now)
+        if looked:
+            self.worker.counters.add("evaluations", looked)
+        self._hops.rotate(now)
+        self._following.publish(now)
+        return looked or len(changed)
+
+    def look_at(self, changed: list[tuple[str, str]], now: int) -> int:
+        """Price the lanes of books that were published, if they could leave anything; how many."""
+        due: dict[Lane, None] = {}
+        crosses = self._screen.crosses
+        for book in changed:
+            for lane in self._lanes.of(book):
+                if lane.born_ns or crosses(lane.number):
+                    due[lane] = None
         for lane in due:
-            self._look(lane, now)
-        if due:
-            self.worker.counters.add("evaluations", len(due))
+            self._look(lane, fresh=True)
+        self.worker.counters.add("screened", len(changed))
+        self._following.moved(changed, now)
         return len(due)
 
-    def _notice(self, now: int) -> bool:
-        """Mark the lanes of every book that was published since the last time; whether there are any."""
-        for book in self._books.changed(now):
-            self._dirty.update(self._lanes_of.get(book, ()))
-        return bool(self._dirty)
+    def _look_again(self, now: int) -> int:
+        """Price one lane that stands or crosses and was not looked at lately: books age without a message."""
+        if not self._again and now >= self._next_standing_ns:
+            self._next_standing_ns = now + STANDING_NS
+            due = self._standing.union(self._order[number] for number in self._screen.crossed())
+            self._again = [lane for lane in due if now - lane.looked_ns >= STANDING_NS]
+        return self._look(self._again.pop(), fresh=False) if self._again else 0
+
+    def _go_round(self, now: int) -> int:
+        """Price the lane that was not looked at for longest, if that is long enough."""
+        if now < self._next_round_ns or not self._round:
+            return 0
+        lane = self._round[0]
+        self._round.rotate(-1)
+        self._next_round_ns = now + AGE_NS // len(self._round)
+        if now - lane.looked_ns < AGE_NS:
+            return 0
+        self._look(lane, fresh=False)
+        took_ns = self._clock.monotonic_ns() - lane.looked_ns
+        self._next_round_ns = max(self._next_round_ns, now + REST * took_ns)
+        return 1
 
     def _sleep(self) -> None:
         """Say that we sleep, look once more, then wait for the bell a few milliseconds at most."""
         segment = self.worker.segment
         segment.set_sleeping(True)
-        if not self._notice(self._clock.monotonic_ns()):
+        self._waiting = self._books.changed(self._clock.monotonic_ns())
+        if not self._waiting:
             self.worker.counters.add("wakes")
             if self._bell.wait(SLEEP_MS):
                 self.worker.counters.add("bells")
-            elif self._notice(self._clock.monotonic_ns()):
-                self.worker.counters.add("missed_bells")
+            else:
+                self._waiting = self._books.changed(self._clock.monotonic_ns())
+                if self._waiting:
+                    self.worker.counters.add("missed_bells")
         segment.set_sleeping(False)
 
-    def _look(self, lane: Lane, now: int) -> None:
-        """Price one direction, publish its row, and offer it if every check passes."""
-        priced = price(lane.direction, self._books, self._limits, now, self._clock.wall_ns())
+    def _look(self, lane: Lane, *, fresh: bool) -> int:
+        """Price one direction, offer it if every check passes, and publish its row; returns 1.
+
+        `fresh` says that a message has just come for it: only then do the hops mean anything.
+        """
+        now, wall_ns, direction = self._clock.monotonic_ns(), self._clock.wall_ns(), lane.direction
         lane.looked_ns = now
-        belief = self._confidence(priced, now)
-        self._table.put(lane.row, event_row(priced, belief, self._clock.monotonic_ns()))
-        reason = priced.verdict.reason
-        if reason is not lane.reason:
-            # A standing refusal counts once, not once a message.
-            if reason:
-                self.worker.counters.add(REFUSED + reason.name.lower())
-            else:
-                self.worker.counters.add("opportunities")
-            lane.reason = reason
-        if not reason and now - lane.sent_ns >= self.worker.config.scanner.repeat_ms * 1_000_000:
+        modelled: Modelled | None = None
+        if direction.kind == MODEL:
+            found = price_model(
+                direction, self._books, self._following.mids(direction), self._limits, now, wall_ns
+            )
+            priced, modelled = found.priced, found.modelled
+        else:
+            priced = price(direction, self._books, self._limits, now, wall_ns, lane.held)
+        verdict = self._lasting(lane, priced, now)
+        belief = self._beliefs.of(lane, priced, verdict, now, self._trader.latency_ns)
+        repeat_ns = self.worker.config.scanner.repeat_ms * MILLISECOND_NS
+        if not verdict.reason and now - lane.sent_ns >= repeat_ns:
             lane.sent_ns = now
-            self._offer(priced, belief, now)
+            self._offer(priced, belief, now, fresh=fresh)
+        lead = self._following.lead(direction)
+        row = event_row(priced, verdict, belief, lead, self._limits.hurdle_pct, self._clock.monotonic_ns())
+        self._table.put(lane.row, row if modelled is None else modelled.onto(row))
+        if verdict.reason is not lane.reason:
+            # A standing refusal counts once, not once a message.
+            name = parts.REFUSED + verdict.reason.name.lower() if verdict.reason else "opportunities"
+            self.worker.counters.add(name)
+            lane.reason = verdict.reason
+        (self._standing.add if lane.born_ns else self._standing.discard)(lane)
+        return 1
 
-    def _confidence(self, priced: Priced, now: int) -> Confidence:
-        """How far the edge may be believed; LOW where there is none."""
-        if priced.buy is None or priced.sell is None or priced.edge is None or priced.legs is None:
-            return Confidence.LOW
-        flags = priced.buy.book.flags | priced.sell.book.flags
-        age_ns = now - min(priced.buy.book.socket_ns, priced.sell.book.socket_ns)
-        return confidence(*priced.legs, priced.edge, flags, age_ns)
+    def _lasting(self, lane: Lane, priced: Priced, now: int) -> Verdict:
+        """A gap within one venue is mostly two halves of one change: it must last before it is believed."""
+        if lane.direction.kind != COMPLEMENT or not stands(priced.verdict, priced):
+            return priced.verdict
+        persist_ms = self.worker.config.scanner.persist_ms
+        stood_ms = (now - lane.born_ns) // MILLISECOND_NS if lane.born_ns else 0
+        if priced.verdict.reason or stood_ms >= persist_ms:
+            return priced.verdict
+        return refused(Reason.UNCONFIRMED, stood_ms, persist_ms)
 
-    def _offer(self, priced: Priced, belief: Confidence, scan_ns: int) -> None:
+    def _offer(self, priced: Priced, belief: Belief, scan_ns: int, *, fresh: bool) -> None:
         """Send an opportunity; whatever is not taken at once is dropped and counted."""
-        assert priced.edge is not None
-        assert priced.buy is not None
-        assert priced.sell is not None
-        edge, config = priced.edge, self.worker.config
-        legs = pairs.order_legs(priced.direction, edge, priced.buy.scale, priced.sell.scale)
+        edge, config, direction = priced.edge, self.worker.config, priced.direction
+        assert edge is not None
+        looks = [look for look in priced.looks if look is not None]
+        legs = pairs.order_legs(direction, edge, [look.scale for look in looks])
         self._sequence += 1
         decided_ns = self._clock.monotonic_ns()
         opportunity = Opportunity(
@@ -172,113 +232,67 @@ class Scanner:
             run_epoch=self.worker.segment.header.epoch,
             sequence=self._sequence,
             config_version=config.version,
-            event_id=priced.direction.event.id,
-            kind=priced.direction.event.kind,
-            direction=priced.direction.index,
+            event_id=direction.event.id,
+            kind=direction.kind,
+            direction=direction.index,
             size_units=edge.size_units,
             size_decimals=edge.size_decimals,
             edge_bp=edge.edge_bp,
             gross_micros=to_micros(edge.gross),
             net_micros=to_micros(edge.net),
             cash_micros=to_micros(edge.cash),
-            confidence=belief,
-            legs=(leg_ref(legs[0], priced.buy), leg_ref(legs[1], priced.sell)),
+            confidence=belief.confidence,
+            legs=tuple(leg_ref(leg, look) for leg, look in zip(legs, looks, strict=True)),
+            race_ppm=belief.race_ppm,
+            fresh=fresh,
             scan_ns=scan_ns,
             decided_ns=decided_ns,
-            expires_ns=decided_ns + config.scanner.opportunity_ttl_ms * 1_000_000,
+            expires_ns=decided_ns + config.scanner.opportunity_ttl_ms * MILLISECOND_NS,
             send_ns=self._clock.monotonic_ns(),
         )
         sent = self._sender.send(self._sealer.seal(opportunity))
         self.worker.counters.add("sent" if sent else "send_dropped")
+        if fresh:
+            self._stamp(looks, scan_ns, opportunity.send_ns)
 
-    def _watch(self, config: Config) -> None:
-        """Make the lanes be those of the config's events; rows of others are emptied."""
-        wanted = {(d.event.id, d.index): d for d in pairs.directions(config.all_events())}
-        for key in [key for key in self._lanes if key not in wanted]:
-            row = self._lanes.pop(key).row
-            self._table.clear(row)
-            self._free.append(row)
-        for key, direction in wanted.items():
-            lane = self._lanes.get(key)
-            if lane is not None:
-                lane.direction = direction
-            elif self._free:
-                self._lanes[key] = Lane(direction, self._free.pop())
-            else:
-                self.worker.counters.add("no_room")
-                self.worker.report(f"no row for event {key[0]}: raise shm.max_events")
-        self._lanes_of.clear()
-        for key, lane in self._lanes.items():
-            for leg in (lane.direction.buy, lane.direction.sell):
-                self._lanes_of.setdefault((leg.venue, leg.market), []).append(key)
+    def _stamp(self, looks: list[Look], scan_ns: int, send_ns: int) -> None:
+        """Count how long each hop of what was just sent took, from the message that came last."""
+        book = max((look.book for look in looks), key=lambda row: row.publish_ns)
+        self._hops.record("socket_to_book", book.publish_ns - book.socket_ns)
+        self._hops.record("book_to_scan", scan_ns - book.publish_ns)
+        self._hops.record("scan_to_send", send_ns - scan_ns)
+
+    def _watch(self) -> None:
+        """Screen the lanes that there are now, and go round all of them."""
+        self._order = list(self._lanes)
+        for number, lane in enumerate(self._order):
+            lane.number = number
+        self._screen.watch([screened(lane.direction, self._limits.hurdle_pct) for lane in self._order])
+        self._screen_version = self._lanes.version
+        self._round = deque(self._order)
+        self._standing.intersection_update(self._order)
+        self._again.clear()
+
+    def _end_lane(self, lane: Lane) -> None:
+        """A direction is no more: its row is emptied, and what stood there is lost from sight."""
+        self._beliefs.lost(lane, self._clock.monotonic_ns())
+        self._table.clear(lane.row)
+
+    def _no_room(self, direction: Direction) -> None:
+        self.worker.counters.add("no_room")
+        self.worker.report(f"no row for event {direction.event.id}: raise shm.max_events")
+
+    def _adopt(self, config: Config) -> None:
+        """Take over limits and events."""
+        self._limits = limits_of(config)
+        self._lanes.follow(config.all_events(), self._trader.held)
+        self._following.follow(config.all_events())
+        self._beliefs.adopt(config.scanner)
 
     def _on_config(self, _old: Config, new: Config) -> None:
         """Act on a new configuration: limits, events, venues."""
-        self._limits = pairs.limits_of(new.risk)
         self._books.adopt(new.feeds(), new.scanner.limits())
         retries = self._books.retries()
         self.worker.counters.add("read_retries", max(0, retries - self._retries))
         self._retries = retries
-        self._watch(new)
-
-
-def leg_ref(leg: OrderLeg, look: Look) -> LegRef:
-    """A leg and the very row it was priced on."""
-    book = look.book
-    return LegRef(
-        leg.venue,
-        leg.market,
-        leg.outcome,
-        leg.action,
-        leg.limit_ticks,
-        look.row,
-        book.epoch,
-        book.number,
-        book.socket_ns,
-        book.publish_ns,
-    )
-
-
-def event_row(priced: Priced, belief: Confidence, now_ns: int) -> EventRow:
-    """A priced direction as a row for the screen."""
-    direction, edge = priced.direction, priced.edge
-    buy, sell = priced.buy, priced.sell
-    row = EVENT.empty()._replace(
-        event_id=direction.event.id,
-        title=direction.event.title,
-        kind=direction.event.kind,
-        direction=direction.index,
-        buy_venue=direction.buy.venue,
-        buy_market=direction.buy.market,
-        buy_inverse=int(pairs.is_inverse(direction.buy)),
-        sell_venue=direction.sell.venue,
-        sell_market=direction.sell.market,
-        sell_inverse=int(pairs.is_inverse(direction.sell)),
-        close_wall_ns=direction.event.close_ns,
-        confidence=belief,
-        reason=priced.verdict.reason,
-        value_micros=to_micros(priced.verdict.value),
-        limit_micros=to_micros(priced.verdict.limit),
-        buy_row=buy.book.number if buy else 0,
-        sell_row=sell.book.number if sell else 0,
-        buy_epoch=buy.book.epoch if buy else 0,
-        sell_epoch=sell.book.epoch if sell else 0,
-        buy_socket_ns=buy.book.socket_ns if buy else 0,
-        sell_socket_ns=sell.book.socket_ns if sell else 0,
-        computed_ns=now_ns,
-    )
-    if edge is None:
-        return row
-    return row._replace(
-        has_numbers=1,
-        gross_micros=to_micros(edge.gross),
-        depth_micros=to_micros(edge.depth),
-        fee_buy_micros=to_micros(edge.fee_buy),
-        fee_sell_micros=to_micros(edge.fee_sell),
-        net_micros=to_micros(edge.net),
-        cash_micros=to_micros(edge.cash),
-        size_units=edge.size_units,
-        size_decimals=edge.size_decimals,
-        gross_bp=edge.gross_bp,
-        edge_bp=edge.edge_bp,
-    )
+        self._adopt(new)

@@ -13,7 +13,8 @@ from decimal import Decimal
 from enum import IntEnum
 from typing import Protocol
 
-from pipeline.model import FeeSchedule, OrderLeg, Reason
+from pipeline.model import FeeSchedule, Reason
+from pipeline.model_events import OrderLeg
 
 
 class OrderStatus(IntEnum):

@@ -15,6 +15,7 @@ from pipeline.config import KellyConfig, TraderConfig
 from pipeline.journal import Journal, JournalError
 from pipeline.journal_records import TradeRecord
 from pipeline.model import EXACT, MarketResult
+from pipeline.pairs import Direction
 from pipeline.trader.broker import Approved, OrderEvent
 from pipeline.trader.kelly import KellyPositionSizer, KellySizeMode
 from pipeline.trader.orders import Trade, TradeState, fill_records, order_record, reserved
@@ -132,6 +133,7 @@ class Ledger:
             exposure=exposure,
             event_exposure=held,
             inventory=self._inventory(),
+            held=self._held(),
             day_pnl=day_pnl,
             consecutive_losses=self.positions.consecutive_losses(),
             trades_ns=self._trades_ns,
@@ -153,6 +155,22 @@ class Ledger:
                         size = Decimal(leg.size_units).scaleb(-leg.scale.size_decimals)
                         coins[leg.venue, leg.market] = coins.get((leg.venue, leg.market), ZERO) - size
         return coins
+
+    def _held(self) -> Mapping[tuple[str, str, str, str], Decimal]:
+        """Contracts by event, venue, market and outcome."""
+        return {
+            (holding.key.event_id, holding.key.venue, holding.key.market, holding.key.outcome): Decimal(
+                holding.units
+            ).scaleb(-holding.size_decimals)
+            for holding in self.positions.holdings()
+            if holding.key.outcome != "base"
+        }
+
+    def held_pair(self, direction: Direction) -> Decimal:
+        """How much of all that a closing direction sells is held: the least of its legs, in contracts."""
+        held, event = self._held(), direction.event.id
+        sold = ((event, plan.leg.venue, plan.leg.market, plan.outcome) for plan in direction.legs)
+        return min(held.get(key, ZERO) for key in sold)
 
     def _trade_of(self, order_id: str) -> Trade:
         """The open trade that an order belongs to."""

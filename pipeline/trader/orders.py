@@ -14,12 +14,10 @@ from collections.abc import Iterable
 from decimal import Decimal
 from enum import Enum, IntEnum
 
-from pipeline.fees import taker_fee
+from pipeline.fees import fee_high
 from pipeline.journal_records import FillRecord, OrderRecord
-from pipeline.model import (
-    EXACT,
-    order_price_ticks,
-)
+from pipeline.model import EXACT
+from pipeline.model_events import order_price_ticks
 from pipeline.money import to_decimal
 from pipeline.trader.broker import Approved, OrderEvent, OrderFill, OrderIntent
 
@@ -183,7 +181,7 @@ def _most_paid(intent: OrderIntent) -> Decimal:
     )
     # A fee that goes with p(1-p) is largest at one half, which a better fill may come nearer to.
     dearest = price if leg.outcome == "base" else min(price, 10**leg.scale.price_decimals // 2)
-    return EXACT.add(paid, taker_fee(intent.fee, dearest, leg.size_units, leg.scale))
+    return EXACT.add(paid, fee_high(intent.fee, [(dearest, leg.size_units)], leg.scale))
 
 
 def order_record(event: OrderEvent) -> OrderRecord:

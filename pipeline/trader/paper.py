@@ -18,8 +18,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from pipeline.fees import order_fee
-from pipeline.model import EXACT, BookState, Ladder, OrderLeg
+from pipeline.fees import fee_price_ticks, order_fee
+from pipeline.model import EXACT, BookState, Ladder
+from pipeline.model_events import OrderLeg
 from pipeline.trader.broker import Approved, OrderEvent, OrderFill, OrderIntent, OrderStatus
 
 MAX_BOOKS = 1024
@@ -129,13 +130,13 @@ def _within(price_ticks: int, leg: OrderLeg) -> bool:
 
 def _fills(intent: OrderIntent, parts: Sequence[tuple[int, int]]) -> tuple[OrderFill, ...]:
     """One fill a level; each fee is what that fill adds to the fee of the order."""
-    scale, one = intent.leg.scale, 10**intent.leg.scale.price_decimals
+    scale = intent.leg.scale
     fills = []
     paid: list[tuple[int, int]] = []
     before = Decimal(0)
     for number, (price_ticks, size_units) in enumerate(parts):
-        # Fees go by what the buyer pays for the outcome.
-        paid.append((one - price_ticks if intent.leg.outcome == "no" else price_ticks, size_units))
+        charged_on = fee_price_ticks(intent.fee, intent.leg.action, intent.leg.outcome, price_ticks, scale)
+        paid.append((charged_on, size_units))
         total = order_fee(intent.fee, paid, scale)
         fee = EXACT.subtract(total, before)
         fills.append(OrderFill(f"{intent.order_id}-{number}", price_ticks, size_units, fee))

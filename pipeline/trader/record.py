@@ -36,6 +36,8 @@ class Record:
     last_look_bp: int = 0
     net: Decimal = Decimal(0)
     cash: Decimal = Decimal(0)
+    fee: Decimal = Decimal(0)
+    fee_high: Decimal = Decimal(0)
     decide_ns: int = 0
     intent_ns: int = 0
     order_ns: int = 0
@@ -49,11 +51,17 @@ class Record:
         """What the last look made of it."""
         self.size_units, self.size_decimals = edge.size_units, edge.size_decimals
         self.last_look_bp, self.net, self.cash = edge.edge_bp, edge.net, edge.cash
+        self.fee, self.fee_high = edge.fee, sum((leg.fee_high for leg in edge.legs), Decimal(0))
 
     @property
     def socket_ns(self) -> int:
-        """When the older of the two messages behind the opportunity was received."""
-        return min(leg.socket_ns for leg in self.opportunity.legs)
+        """When the newest of the messages behind the opportunity was received."""
+        return max(leg.socket_ns for leg in self.opportunity.legs)
+
+    @property
+    def book_ns(self) -> int:
+        """When the newest of the books was published."""
+        return max(leg.publish_ns for leg in self.opportunity.legs)
 
     def row(self) -> DecisionRow:
         """The decision for the screen."""
@@ -64,7 +72,7 @@ class Record:
             event_id=seen.event_id,
             direction=seen.direction,
             buy_venue=seen.legs[0].venue,
-            sell_venue=seen.legs[1].venue,
+            sell_venue=seen.legs[-1].venue,
             action=self.action,
             reason=self.reason,
             value_micros=to_micros(self.value),
@@ -76,7 +84,9 @@ class Record:
             net_micros=to_micros(self.net),
             cash_micros=to_micros(self.cash),
             confidence=seen.confidence,
+            race_ppm=seen.race_ppm,
             socket_ns=self.socket_ns,
+            book_ns=self.book_ns,
             scan_ns=seen.scan_ns,
             send_ns=seen.send_ns,
             receive_ns=self.receive_ns,
@@ -106,6 +116,7 @@ class Record:
             net_micros=row.net_micros,
             cash_micros=row.cash_micros,
             socket_ns=row.socket_ns,
+            book_ns=row.book_ns,
             scan_ns=row.scan_ns,
             send_ns=row.send_ns,
             receive_ns=row.receive_ns,

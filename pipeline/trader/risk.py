@@ -13,17 +13,15 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal, localcontext
 
 from pipeline.config import RiskConfig
-from pipeline.edge import SPOT, Edge
-from pipeline.model import (
-    EXACT,
-    Ladder,
-    Reason,
-    Scale,
-)
+from pipeline.edge import Edge
+from pipeline.model import EXACT, Reason, Scale
+from pipeline.model_events import CLOSE
 from pipeline.money import to_decimal
+from pipeline.pairs_checks import low_edge_bp
 from pipeline.trader.broker import Approved, OrderIntent, Refused
 
 HOUR_NS = 3_600 * 10**9
+MAX_LEGS = 2
 MS_NS = 10**6
 ZERO = Decimal(0)
 
@@ -72,6 +70,8 @@ class LookLeg:
 
     venue: str
     market: str
+    outcome: str
+    action: str
     scale: Scale
     socket_ns: int
 
@@ -85,8 +85,7 @@ class Look:
     event_id: str
     direction: int
     kind: str
-    buy: LookLeg
-    sell: LookLeg
+    legs: tuple[LookLeg, ...]
     edge: Edge
     expires_ns: int
     now_ns: int
@@ -94,25 +93,33 @@ class Look:
     @property
     def age_ns(self) -> int:
         """Age of the older book."""
-        return self.now_ns - min(self.buy.socket_ns, self.sell.socket_ns)
+        return self.now_ns - min(leg.socket_ns for leg in self.legs)
 
     @property
     def skew_ns(self) -> int:
-        """How far apart the two books are."""
-        return abs(self.buy.socket_ns - self.sell.socket_ns)
+        """How far apart the books are."""
+        stamps = [leg.socket_ns for leg in self.legs]
+        return max(stamps) - min(stamps)
 
-    def leg_cash(self) -> tuple[Decimal, Decimal]:
-        """Dollars that each venue takes. A binary pair pays on both; selling coins takes none."""
-        with localcontext(EXACT):
-            bought = _cost(self.edge.buy_fills, self.buy.scale) + self.edge.fee_buy
-            return bought, ZERO if self.kind == SPOT else self.edge.cash - bought
+    @property
+    def cash(self) -> Decimal:
+        """Dollars that the trade ties up; closing what is held ties up none."""
+        return ZERO if self.kind == CLOSE else self.edge.cash
+
+    def venue_cash(self) -> dict[str, Decimal]:
+        """Dollars that each venue takes, fees included. What is sold takes none."""
+        taken: dict[str, Decimal] = {}
+        for leg, priced in zip(self.legs, self.edge.legs, strict=True):
+            taken[leg.venue] = EXACT.add(taken.get(leg.venue, ZERO), priced.cash)
+        return taken
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
     """Where the trader stands. Exposure and cash count what orders in flight may still take.
 
-    `cash` is free dollars by venue, `inventory` free coins by (venue, market), `day_pnl` results
+    `cash` is free dollars by venue, `inventory` free coins by (venue, market), `held` contracts by
+    (event, venue, market, outcome), `day_pnl` results
     and open positions since 00:00 UTC. `trades_ns` are the times of recent trades, `last_trade_ns`
     that of the last one by (event, direction).
     """
@@ -121,6 +128,7 @@ class Account:
     exposure: Decimal = ZERO
     event_exposure: Mapping[str, Decimal] = field(default_factory=dict)
     inventory: Mapping[tuple[str, str], Decimal] = field(default_factory=dict)
+    held: Mapping[tuple[str, str, str, str], Decimal] = field(default_factory=dict)
     day_pnl: Decimal = ZERO
     consecutive_losses: int = 0
     trades_ns: Sequence[int] = ()
@@ -206,13 +214,18 @@ def _level(look: Look, _account: Account, limits: Limits, _kelly: Decimal) -> Ve
     return _at_most(_ms(look.skew_ns), _ms(limits.max_leg_skew_ns))
 
 
+def _paired(look: Look, _account: Account, _limits: Limits, _kelly: Decimal) -> Verdict:
+    return _at_most(len(look.legs), MAX_LEGS)
+
+
 def _edge(look: Look, _account: Account, limits: Limits, _kelly: Decimal) -> Verdict:
-    return _at_least(look.edge.edge_bp, limits.min_edge_bp)
+    return _at_least(low_edge_bp(look.edge), 0 if look.kind == CLOSE else limits.min_edge_bp)
 
 
 def _profit(look: Look, _account: Account, limits: Limits, _kelly: Decimal) -> Verdict:
-    share = EXACT.multiply(look.edge.cash, limits.min_profit)
-    value, limit, _ = _at_least(look.edge.net, max(limits.min_profit_usd, share))
+    """With every fee at its high end."""
+    share = EXACT.multiply(look.cash, limits.min_profit)
+    value, limit, _ = _at_least(look.edge.net_low, max(limits.min_profit_usd, share))
     return value, limit, value >= limit and value > 0
 
 
@@ -230,38 +243,46 @@ def _hourly(look: Look, account: Account, limits: Limits, _kelly: Decimal) -> Ve
 
 
 def _order(look: Look, _account: Account, limits: Limits, _kelly: Decimal) -> Verdict:
-    return _at_most(look.edge.cash, limits.max_order_usd)
+    return _at_most(look.cash, limits.max_order_usd)
 
 
 def _event(look: Look, account: Account, limits: Limits, _kelly: Decimal) -> Verdict:
     held = account.event_exposure.get(look.event_id, ZERO)
-    return _at_most(EXACT.add(held, look.edge.cash), limits.max_event_usd)
+    return _free(look) or _at_most(EXACT.add(held, look.cash), limits.max_event_usd)
 
 
 def _total(look: Look, account: Account, limits: Limits, _kelly: Decimal) -> Verdict:
-    return _at_most(EXACT.add(account.exposure, look.edge.cash), limits.max_exposure_usd)
+    return _free(look) or _at_most(EXACT.add(account.exposure, look.cash), limits.max_exposure_usd)
+
+
+def _free(look: Look) -> Verdict | None:
+    """What ties up nothing passes, however much is held: it makes the exposure smaller."""
+    return None if look.cash else (ZERO, ZERO, True)
 
 
 def _cash(look: Look, account: Account, _limits: Limits, _kelly: Decimal) -> Verdict:
-    """The venue that is short, or the one with the dearer leg."""
-    bought, sold = look.leg_cash()
-    buy = _at_most(bought, account.cash.get(look.buy.venue, ZERO))
-    sell = _at_most(sold, account.cash.get(look.sell.venue, ZERO))
-    if look.buy.venue == look.sell.venue:
-        return _at_most(EXACT.add(bought, sold), buy[1])
-    return buy if not buy[2] or (sell[2] and bought >= sold) else sell
+    """The venue that is short, or the one that takes most."""
+    found = [_at_most(taken, account.cash.get(venue, ZERO)) for venue, taken in look.venue_cash().items()]
+    return max(found, key=lambda verdict: (not verdict[2], verdict[0]))
 
 
-def _coins(look: Look, account: Account, _limits: Limits, _kelly: Decimal) -> Verdict:
-    if look.kind != SPOT:
-        return ZERO, ZERO, True
+def _inventory(look: Look, account: Account, _limits: Limits, _kelly: Decimal) -> Verdict:
+    """Of what is sold, that of which least is there: coins, or contracts of a pair that is closed."""
     size = to_decimal(look.edge.size_units, look.edge.size_decimals)
-    return _at_most(size, account.inventory.get((look.sell.venue, look.sell.market), ZERO))
+    there = [stock(look.event_id, leg, account) for leg in look.legs if leg.action == "sell"]
+    return _at_most(size, min(there)) if there else (ZERO, ZERO, True)
+
+
+def stock(event_id: str, leg: LookLeg, account: Account) -> Decimal:
+    """What is there of a leg to be sold."""
+    if leg.outcome == "base":
+        return account.inventory.get((leg.venue, leg.market), ZERO)
+    return account.held.get((event_id, leg.venue, leg.market, leg.outcome), ZERO)
 
 
 def _kelly(look: Look, _account: Account, _limits: Limits, kelly: Decimal) -> Verdict:
-    value, limit, within = _at_most(look.edge.cash, kelly)
-    return value, limit, within and kelly > 0
+    value, limit, within = _at_most(look.cash, kelly)
+    return value, limit, _free(look) is not None or (within and kelly > 0)
 
 
 # In this order; the first that fails is the reason given.
@@ -271,6 +292,7 @@ CHECKS: Mapping[Reason, Check] = {
     Reason.JOURNAL: _journalled,
     Reason.EXPIRED: _in_time,
     Reason.UNHEDGED_LEG: _hedged,
+    Reason.TOO_MANY_LEGS: _paired,
     Reason.DUPLICATE: _alone,
     Reason.COOLDOWN: _cooled,
     Reason.BOOK_TOO_OLD: _fresh,
@@ -284,7 +306,7 @@ CHECKS: Mapping[Reason, Check] = {
     Reason.EVENT_EXPOSURE: _event,
     Reason.TOTAL_EXPOSURE: _total,
     Reason.VENUE_CASH: _cash,
-    Reason.INVENTORY: _coins,
+    Reason.INVENTORY: _inventory,
     Reason.KELLY_SIZE: _kelly,
 }
 # Those that a smaller size may pass.
@@ -363,15 +385,10 @@ def approve(
     """
     look, edge = passed.look, passed.edge
     size = to_decimal(edge.size_units, edge.size_decimals)
-    for intent, leg in zip(intents, (look.buy, look.sell), strict=True):
+    for intent, leg in zip(intents, look.legs, strict=True):
         order = intent.leg
         assert (order.venue, order.market) == (leg.venue, leg.market), "a leg that was not checked"
         ordered = to_decimal(order.size_units, order.scale.size_decimals)
         assert ordered == size, f"{ordered} ordered, {size} passed"
     commit()
-    return Approved(trade_id, look.event_id, look.kind, intents, edge.edge_bp, edge.net, edge.cash)
-
-
-def _cost(fills: Ladder, scale: Scale) -> Decimal:
-    total = sum(ticks * units for ticks, units in fills)
-    return to_decimal(total, scale.price_decimals + scale.size_decimals)
+    return Approved(trade_id, look.event_id, look.kind, intents, edge.edge_bp, edge.net, look.cash)

@@ -11,15 +11,44 @@ from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 
+from pipeline.model import Reason
 from pipeline.money import to_micros
 from pipeline.trader.positions import Holding, Mark, Positions
 from shm import records
+from shm.histogram import histogram_section
 from shm.layout import Section
 from shm.segment import Segment
 from shm.tables import RingWriter, TableWriter
 
 MAX_VENUES = 16
 DECISIONS = 64
+REJECTED = "rejected."
+COUNTERS = (
+    "opportunities",
+    "frames_refused",
+    "opportunities_missed",
+    "approved",
+    "trades",
+    "unhedged",
+    "not_filled",
+    "rejected",
+    "settlements",
+    "journal_failures",
+    "decisions_dropped",
+    "intents_not_sent",
+    "fees_as_expected",
+    "fees_lower",
+    "fees_higher",
+    *(REJECTED + reason.name.lower() for reason in Reason if reason is not Reason.NONE),
+)
+HOPS = (
+    "send_to_receive",
+    "receive_to_decide",
+    "decide_to_order",
+    "order_to_fill",
+    "socket_to_receive",
+    "socket_to_order",
+)
 PPM = 1_000_000
 
 
@@ -30,6 +59,7 @@ def sections(max_positions: int) -> list[Section]:
         records.CASH.section("cash", MAX_VENUES),
         records.SUMMARY.section("summary", 1),
         records.DECISION.section("decisions", DECISIONS),
+        histogram_section(HOPS),
     ]
 
 

@@ -21,45 +21,27 @@ from pipeline.decision_log import DecisionLog
 from pipeline.journal import Journal, JournalError
 from pipeline.journal_records import RunRecord
 from pipeline.lifecycle import SUPERVISOR_PID, Worker
-from pipeline.model import (
-    Action,
-    MarketResult,
-    OrderLeg,
-    Reason,
-)
+from pipeline.model import Action, MarketResult, Reason
+from pipeline.model_events import CLOSE, OrderLeg
 from pipeline.money import to_decimal
+from pipeline.pairs_checks import limits_of
 from pipeline.pricing import Priced, price
 from pipeline.trader import risk
 from pipeline.trader.broker import OrderIntent, Refused
-from pipeline.trader.evidence import look_of, reprice, trade_record
+from pipeline.trader.evidence import fee_counter, kelly_room, look_of, reprice, trade_record
 from pipeline.trader.ledger import Ledger
 from pipeline.trader.marks import value_now
 from pipeline.trader.orders import Trade, TradeState, order_id_of, trade_id_of
 from pipeline.trader.paper import BookLook, PaperBroker
 from pipeline.trader.positions import Key
 from pipeline.trader.record import Record
-from pipeline.trader.window import Kelly, Window, sections
+from pipeline.trader.window import COUNTERS, HOPS, REJECTED, Kelly, Window, sections
 from pipeline.version import VERSION
 from pipeline.wire import Opportunity, Receiver, Sealer, WireError
 from shm import segment as segments
+from shm.histogram import Histograms
 
 LEDGER_FILE, DECISIONS_FILE = "ledger.sqlite", "decisions.sqlite"
-REJECTED = "rejected."
-COUNTERS = (
-    "opportunities",
-    "frames_refused",
-    "opportunities_missed",
-    "approved",
-    "trades",
-    "unhedged",
-    "not_filled",
-    "rejected",
-    "settlements",
-    "journal_failures",
-    "decisions_dropped",
-    "intents_not_sent",
-    *(REJECTED + reason.name.lower() for reason in Reason if reason is not Reason.NONE),
-)
 TURN_MS = 2
 BATCH = 64
 SHOW_NS = 100_000_000
@@ -84,6 +66,7 @@ class Trader:
         self._books = FeedBooks(Path(config.shm_directory), config.feeds(), config.scanner.limits())
         self._sleep_watch = SleepWatch(clock)
         self._window = Window(self.worker.segment)
+        self._hops = Histograms(self.worker.segment, HOPS, clock.monotonic_ns())
         self._log = DecisionLog(data / DECISIONS_FILE, wall_ns=clock.wall_ns)
         journal = Journal.open(data / LEDGER_FILE, wall_ns=clock.wall_ns, monotonic_ns=clock.monotonic_ns)
         self._run_id = journal.begin_run(self._run_record(config))
@@ -134,6 +117,7 @@ class Trader:
         now = self._clock.monotonic_ns()
         if now >= self._next_show_ns:
             self._next_show_ns = now + SHOW_NS
+            self._hops.rotate(now)
             if not self.account.journal.ok:
                 # Nothing is sent while the journal cannot be written; see whether it can again.
                 self.account.journal.probe()
@@ -154,6 +138,9 @@ class Trader:
         self.worker.counters.add("opportunities")
         self._sequence += 1
         record = Record(self._sequence, opportunity, self._clock.wall_ns(), receive_ns)
+        self._hops.record("send_to_receive", receive_ns - opportunity.send_ns)
+        if opportunity.fresh:
+            self._hops.record("socket_to_receive", receive_ns - record.socket_ns)
         gaps = self._receiver.gaps
         if self._receiver.accept(opportunity.run_epoch, opportunity.sequence):
             self.worker.counters.add("opportunities_missed", self._receiver.gaps - gaps)
@@ -167,6 +154,7 @@ class Trader:
         seen = record.opportunity
         direction = self._directions.get((seen.event_id, seen.direction))
         now = record.decide_ns = self._clock.monotonic_ns()
+        self._hops.record("receive_to_decide", now - record.receive_ns)
         if now > seen.expires_ns:
             late = to_decimal(now - seen.expires_ns, 6)
             record.refuse(Reason.EXPIRED, late, Decimal(0))
@@ -174,7 +162,8 @@ class Trader:
         if direction is None:
             record.refuse(Reason.BOOK_MISSING, Decimal(0), Decimal(1))
             return
-        priced = price(direction, self._books, self._pair_limits, now, self._clock.wall_ns())
+        held = self.account.held_pair(direction) if direction.kind == CLOSE else None
+        priced = price(direction, self._books, self._pair_limits, now, self._clock.wall_ns(), held)
         if priced.edge is not None:
             record.priced(priced.edge)
         if priced.verdict.reason:
@@ -183,7 +172,7 @@ class Trader:
         look = look_of(priced, seen.expires_ns, now)
         supervised = self._supervised(now)
         standing = self.account.risk_account(now, self._day_pnl, supervised=supervised)
-        kelly_usd = self.account.sizer.get_recommended_position_size()
+        kelly_usd = kelly_room(priced, self.account.sizer, seen.race_ppm)
         outcome = risk.gate(
             look, standing, self._limits, kelly_usd, lambda room: reprice(priced, standing, room)
         )
@@ -197,14 +186,14 @@ class Trader:
         """Commit both intents, then hand the orders to the broker. No commit, no order."""
         seen = record.opportunity
         trade_id = trade_id_of(self._run_id, seen.run_epoch, seen.sequence)
-        assert priced.buy is not None
-        assert priced.sell is not None
-        looks = (priced.buy, priced.sell)
-        legs = pairs.order_legs(priced.direction, passed.edge, looks[0].scale, looks[1].scale)
-        intents = (
-            OrderIntent(order_id_of(trade_id, 0), legs[0], pairs.published_fee(looks[0].market)),
-            OrderIntent(order_id_of(trade_id, 1), legs[1], pairs.published_fee(looks[1].market)),
+        assert priced.legs is not None
+        scales = [look.scale for look in priced.looks if look is not None]
+        legs = pairs.order_legs(priced.direction, passed.edge, scales)
+        first, second = (
+            OrderIntent(order_id_of(trade_id, number), leg, priced.legs[number].fee)
+            for number, leg in enumerate(legs)
         )
+        intents = first, second
         sizer = self.account.sizer
         trade = trade_record(
             trade_id, self._run_id, record, priced, passed, intents, self.worker.config, sizer
@@ -220,6 +209,9 @@ class Trader:
         record.intent_ns = self._clock.monotonic_ns()
         self._broker.submit(approved, record.intent_ns)
         record.order_ns = self._clock.monotonic_ns()
+        self._hops.record("decide_to_order", record.order_ns - record.decide_ns)
+        if seen.fresh:
+            self._hops.record("socket_to_order", record.order_ns - record.socket_ns)
         record.action = Action.APPROVED
         self.account.sent(approved)
         self._records[trade_id] = record
@@ -247,7 +239,9 @@ class Trader:
         if state is TradeState.EXECUTED:
             record.action = Action.EXECUTED
             record.size_units = int(filled.scaleb(record.size_decimals))
+            self._hops.record("order_to_fill", record.fill_ns - record.order_ns)
             self.worker.counters.add("trades")
+            self.worker.counters.add(fee_counter(record, trade))
         elif state is TradeState.UNHEDGED:
             first, second = trade.quantities()
             record.refuse(Reason.UNHEDGED_LEG, abs(first - second), Decimal(0))
@@ -367,12 +361,14 @@ class Trader:
     def _adopt(self, config: Config) -> None:
         """Take over limits, events and sizing."""
         events = config.all_events()
-        self._directions = {(d.event.id, d.index): d for d in pairs.directions(events)}
+        found = pairs.directions(events)
+        found += [close for direction in found if (close := pairs.closing(direction))]
+        self._directions = {direction.key: direction for direction in found}
         self._titles = {event.id: event.title for event in events}
         # Events come and go: what was noted of those that are gone must not pile up.
         self._listed = {key: seen for key, seen in self._listed.items() if key in self._directions}
         self.account.follow(self._directions)
-        self._pair_limits = pairs.limits_of(config.risk)
+        self._pair_limits = limits_of(config)
         self._limits = risk.Limits.of(config.risk)
         self.account.adopt(config.kelly, Decimal(config.risk.probe_usd))
         self._broker.latency_ns = config.trader.paper_latency_ms * 1_000_000

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli import status
+from pipeline.cli import status, status_text
 from pipeline.cli.common import NOT_RUNNING, OK, run_directory_of
 from pipeline.cli.main import main
 from pipeline.clock import ManualClock, SystemClock
@@ -19,13 +19,17 @@ from shm import books as memory
 from shm import layout as lo
 from shm import records
 from shm import segment as segments
+from shm.histogram import Histograms, histogram_section
 from shm.layout import Section
 from shm.statistics import Statistics, StatisticsWriter
+from shm.survival import SurvivalTable, survival_section
 from shm.tables import Counters, ErrorTable, TableWriter, counter_section, error_section
 from tests.support.feed_memory import publish
 
 FEED_COUNTERS = ("frames", "gaps", "reconnects", "bad_frames", "checksums_bad")
 TRADER_COUNTERS = ("trades", "opportunities", *status.reason_counters())
+SCANNER_COUNTERS = ("opportunities", "predictions", "prediction_errors_ppm", "refused.no_edge")
+SCANNER_HOPS, TRADER_HOPS = ("socket_to_book", "book_to_scan"), ("socket_to_order",)
 MS = 1_000_000
 
 
@@ -95,8 +99,15 @@ class FakeRun:
         cells[memory.C_MARKETS], cells[memory.C_FRAMES] = 1, frames
 
     def scanner(self) -> None:
-        self.make("scanner", ("opportunities",), [records.EVENT.section("events", 4)])
-        self.count("scanner", ("opportunities",), opportunities=17)
+        sections = [
+            records.EVENT.section("events", 4),
+            histogram_section(SCANNER_HOPS),
+            survival_section(4),
+        ]
+        segment = self.make("scanner", SCANNER_COUNTERS, sections)
+        self.count("scanner", SCANNER_COUNTERS, opportunities=17, refused__no_edge=5)
+        self.hops = Histograms(segment, SCANNER_HOPS, self.clock.monotonic_ns())
+        self.lives = SurvivalTable(segment)
 
     def trader(self) -> None:
         sections = [
@@ -104,8 +115,10 @@ class FakeRun:
             records.POSITION.section("positions", 4),
             records.CASH.section("cash", 4),
             records.DECISION.section("decisions", 64),
+            histogram_section(TRADER_HOPS),
         ]
         segment = self.make("trader", TRADER_COUNTERS, sections)
+        self.orders = Histograms(segment, TRADER_HOPS, self.clock.monotonic_ns())
         refused = {"rejected__no_edge": 9, "rejected__venue_cash": 2}
         self.count("trader", TRADER_COUNTERS, trades=4, opportunities=17, **refused)
         summary = records.SUMMARY.empty()._replace(realised_micros=2_500_000, unrealised_micros=-1_000_001)
@@ -172,6 +185,72 @@ def test_money_sizes_and_counts_are_exact(run: FakeRun) -> None:
     assert state["rejections"] == {"no_edge": 9, "venue_cash": 2}
     assert state["pnl_usd"] == "1.499999"
     assert state["positions"] == {"fed": {"kalshi": "12", "kraken": "-12.5"}, "btc": {"kraken": "0.05"}}
+
+
+def test_every_hop_is_shown_beside_the_seeds_figure(run: FakeRun) -> None:
+    """Count, p50 and p99 of each hop of scanner and trader, by the name in memory; a line each for people."""
+    for micros in (*range(1, 100), 5000):
+        run.hops.record("socket_to_book", micros * 1000)
+    run.orders.record("socket_to_order", 3 * MS)
+    state = run.state()
+    hops = state["hops"]
+    assert list(hops) == ["socket_to_book", "book_to_scan", "socket_to_order"]
+    first = hops["socket_to_book"]
+    assert (first["count"], hops["book_to_scan"]["count"]) == (100, 0)
+    assert first["p50_us"] == pytest.approx(50, rel=0.1)
+    assert first["p99_us"] == pytest.approx(99, rel=0.1)
+    assert first["max_us"] == pytest.approx(5000, rel=0.1)
+    text = status_text.lines(state)
+    (line,) = [line for line in text if line.startswith("socket_to_order")]
+    assert "3.0 ms" in line or "3.1 ms" in line
+    assert "the seeds: under 100 ms" in line
+    assert not [line for line in text if line.startswith("book_to_scan")]
+    assert json.loads(json.dumps(state)) == state
+
+
+def test_spans_are_read_in_their_unit() -> None:
+    """A duration has at most four digits before its unit."""
+    assert [status_text.span(us) for us in (12.4, 999, 1500, 2_500_000)] == [
+        "12 us",
+        "999 us",
+        "1.5 ms",
+        "2.5 s",
+    ]
+
+
+def test_refusals_of_scanner_and_trader_stand_apart(run: FakeRun) -> None:
+    """What the scanner did not offer is `refusals`, what the trader refused is `rejections`."""
+    state = run.state()
+    assert state["refusals"] == {"no_edge": 5}
+    assert state["rejections"] == {"no_edge": 9, "venue_cash": 2}
+    text = "\n".join(status_text.lines(state))
+    assert "not offered: no_edge 5" in text
+    assert "refused: no_edge 9, venue_cash 2" in text
+
+
+def test_races_tell_how_long_opportunities_live(run: FakeRun) -> None:
+    """Each life counts once, censored ones apart; the median is that of all lives."""
+    assert run.state()["races"]["lives"] == 0
+    assert status_text.race_lines(run.state()["races"]) == []
+    for millis in (100, 200, 300, 400, 500):
+        for label in ("binary kalshi kraken 1 1", "binary kalshi kraken"):
+            run.lives.add(label, millis * MS, censored=millis == 500)
+    run.count("scanner", SCANNER_COUNTERS, predictions=4, prediction_errors_ppm=1_000_000)
+    races = run.state()["races"]
+    assert (races["lives"], races["censored_pct"]) == (5, 20.0)
+    assert races["median_ms"] == pytest.approx(300, rel=0.15)
+    assert (races["predictions"], races["brier"]) == (4, 0.25)
+    text = "\n".join(status_text.lines(run.state()))
+    assert "races: 5 lives, 20 % censored, median" in text
+    assert "Brier 0.25 of 4 predictions" in text
+    for _ in range(9):
+        run.lives.add("spot kraken coinbase", 50 * MS, censored=True)
+    assert run.state()["races"]["median_ms"] is not None
+    for _ in range(90):
+        run.lives.add("spot kraken coinbase", 900 * MS, censored=True)
+    races = run.state()["races"]
+    assert races["median_ms"] is None
+    assert "median longer than was seen" in status_text.race_lines(races)[1]
 
 
 def test_a_heartbeat_is_shown_for_the_process_it_belongs_to(run: FakeRun, clock: ManualClock) -> None:
@@ -244,7 +323,7 @@ def test_no_link_up_is_said_in_words(run: FakeRun, clock: ManualClock) -> None:
     for state, word in ((ConnectionState.BACKOFF, "backoff"), (ConnectionState.AUTH_FAILED, "auth failed")):
         run.link("kalshi", 0, state)
         assert run.state()["venues"]["kalshi"]["socket"] == word
-    assert "auth failed" in "\n".join(status.lines(run.state()))
+    assert "auth failed" in "\n".join(status_text.lines(run.state()))
     clock.advance(1000 * MS)
     assert run.state()["venues"]["kalshi"]["socket"] == "down"
 
@@ -266,7 +345,7 @@ def test_lag_faults_and_witnesses_are_shown(run: FakeRun, clock: ManualClock) ->
     assert venue["books"]["M-1"]["witnessed_s"] == 4.0
     assert (venue["books"]["M-2"]["state"], venue["books"]["M-2"]["fault"]) == ("GAP", "best price")
     assert venue["statistics"]["lag_samples"] == 9
-    text = "\n".join(status.lines(state))
+    text = "\n".join(status_text.lines(state))
     for words in ("12/80 ms", "4 s", "kalshi: 1 GAP since: best price"):
         assert words in text
     assert json.loads(json.dumps(state)) == state
@@ -278,10 +357,10 @@ def test_what_was_never_verified_is_not_called_verified() -> None:
     def book(state: str, seconds: float | None) -> dict[str, Any]:
         return {"state": state, "witnessed_s": seconds}
 
-    assert status.verified({}) == "-"
-    assert status.verified({"a": book("LIVE", None), "b": book("GAP", 1.0)}) == "-"
-    assert status.verified({"a": book("LIVE", 3.2), "b": book("LIVE", 7.9)}) == "8 s"
-    assert status.verified({"a": book("LIVE", 3.2), "b": book("LIVE", None)}) == "1/2"
+    assert status_text.verified({}) == "-"
+    assert status_text.verified({"a": book("LIVE", None), "b": book("GAP", 1.0)}) == "-"
+    assert status_text.verified({"a": book("LIVE", 3.2), "b": book("LIVE", 7.9)}) == "8 s"
+    assert status_text.verified({"a": book("LIVE", 3.2), "b": book("LIVE", None)}) == "1/2"
     assert status.fault_word(99) == "fault 99"
 
 
@@ -293,6 +372,8 @@ def test_what_is_not_up_yet_is_shown_as_nothing(run: FakeRun, tmp_path: Path, cl
     assert set(venue) <= set(run.state()["venues"]["kalshi"])
     bare = status.gather(run.config, status.attach_all(tmp_path / "no such directory"), clock)
     assert (bare["workers"], bare["positions"], bare["pnl_usd"], bare["trades"]) == ([], {}, "0", 0)
+    assert (bare["hops"], bare["refusals"], bare["races"]) == ({}, {}, {})
+    assert status_text.lines(bare)
 
 
 def test_an_empty_trader_has_no_money(tmp_path: Path, clock: ManualClock, run: FakeRun) -> None:
@@ -321,14 +402,14 @@ def test_counters_need_no_names_from_us(run: FakeRun) -> None:
     assert found["something-new"] == {"epoch": 1, "counters": {"never_heard_of": 3}, "errors": []}
     errors = found["scanner"]["errors"]
     assert errors == [{"text": "odd thing", "count": 2, "first_wall_ns": 5, "last_wall_ns": 6}]
-    lines = "\n".join(status.counter_lines(found))
+    lines = "\n".join(status_text.counter_lines(found))
     assert "never_heard_of" in lines
     assert "error x2: odd thing" in lines
 
 
 def test_the_text_says_it_is_simulated_and_what_is_refused(run: FakeRun) -> None:
     """People see SIM, each worker, each venue, what is refused most and what is held."""
-    text = "\n".join(status.lines(run.state()))
+    text = "\n".join(status_text.lines(run.state()))
     assert text.startswith("SIM PAPER  profile demo")
     for words in ("feed-kalshi", "BACKOFF", "1 EMPTY, 1 LIVE", "no_edge 9, venue_cash 2"):
         assert words in text

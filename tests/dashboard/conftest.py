@@ -231,6 +231,45 @@ class FakeRun:
             at = self.rows.setdefault(f"{event_id}/{direction}", len(self.rows))
             self.events.put(at, row)
 
+    def direction(
+        self,
+        event_id: str,
+        kind: str,
+        legs: list[tuple[str, str, str, str]],
+        *,
+        number: int = 0,
+        edge: int = 60,
+        reason: Reason = Reason.NONE,
+        **cells: int,
+    ) -> None:
+        """One direction that is no pair; a leg is venue, market, action and outcome."""
+        buy, sell = legs[0], legs[min(1, len(legs) - 1)]
+        row = rec.EVENT.empty()._replace(
+            event_id=event_id,
+            kind=kind,
+            direction=number,
+            legs=len(legs),
+            buy_venue=buy[0],
+            buy_market=buy[1],
+            buy_action=buy[2],
+            buy_outcome=buy[3],
+            sell_venue=sell[0],
+            sell_market=sell[1],
+            sell_action=sell[2],
+            sell_outcome=sell[3],
+            close_wall_ns=self.clock.wall_ns() + 7_200_000 * MS,
+            has_numbers=1,
+            gross_bp=edge + 130,
+            edge_bp=edge,
+            net_micros=edge * 10_000,
+            cash_micros=10_000_000,
+            confidence=Confidence.MEDIUM,
+            reason=reason,
+            computed_ns=self.clock.monotonic_ns(),
+        )
+        at = self.rows.setdefault(f"{event_id}/{kind}/{number}", len(self.rows))
+        self.events.put(at, row._replace(**cells))
+
     def summary(self, **more: int | str) -> None:
         row = rec.SUMMARY.empty()._replace(
             mode="taker",
@@ -280,6 +319,7 @@ class FakeRun:
         edge: int = 95,
         fill_ms: int = 0,
         event: str = "btc-97k",
+        direction: int = 0,
     ) -> None:
         """Append a decision as the trader writes it."""
         self.decided += 1
@@ -288,6 +328,7 @@ class FakeRun:
             sequence=self.decided,
             wall_ns=self.clock.wall_ns(),
             event_id=event,
+            direction=direction,
             buy_venue="kalshi",
             sell_venue="polymarket",
             action=int(action),

@@ -18,8 +18,8 @@ WIDE, NARROW = (120, 36), (80, 24)
 
 
 def line_with(text: str, word: str) -> str:
-    """The first line of the screen that contains `word`."""
-    found = [line for line in text.splitlines() if word in line]
+    """The first line below the notice that contains `word`."""
+    found = [line for line in text.splitlines()[3:] if word in line]
     assert found, f"{word!r} is nowhere on\n{text}"
     return found[0]
 
@@ -363,3 +363,123 @@ def test_the_screenshot_is_a_picture_that_needs_nothing_else(
     assert "btc&#45;97k" in svg or "btc-97k" in svg
     assert "url(&quot;http" not in svg
     assert 'url("http' not in svg
+
+
+YES, NO = ("buy", "yes"), ("buy", "no")
+K, P = ("kalshi", "KX-btc-97k"), ("polymarket", "770")
+
+
+def roles_of(app: ParallaxApp, word: str) -> set[str]:
+    """The roles on the first line of the grid that contains `word`."""
+    for line in app.query_one("#events", Panel)._lines:
+        if word in "".join(text for text, _ in line):
+            return {role for _, role in line}
+    raise AssertionError(word)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW, (170, 40)])
+def test_every_kind_has_its_line(source: MemorySource, run, drive, screen, size) -> None:
+    """Below the pairs stands each other direction: its kind, what is done at which price, and its edge."""
+    race = {"race_ppm": 820_000, "race_count": 37}
+    run.direction("tokens", "complement", [(*P, *YES), ("polymarket", "771", *YES)], edge=70, **race)
+    run.direction("winner", "basket", [(*P, *YES), ("polymarket", "771", *YES), ("polymarket", "772", *YES)])
+    run.direction("strikes", "ladder", [(*K, *YES), (*P, *NO)], reason=Reason.NO_EDGE, edge=-80)
+    run.direction("implied", "implication", [(*K, *YES), (*P, *NO)], reason=Reason.RULES_CHANGED)
+    run.direction("held", "close", [(*K, "sell", "yes"), (*P, "sell", "no")], number=1000, edge=33)
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        text = app.query_one("#events", Panel).text()
+        wide = size != NARROW
+        assert ("COMPLEMENT" if wide else "COMPL ") in text
+        assert ("IMPLICATION" if wide else "IMPL ") in text
+        for word in ("BASKET", "LADDER", "CLOSE", "yes P 66.0 + yes P 66.0 + 1 more", "+33▲M", "-80"):
+            assert word in text
+        assert "sell yes K 60.0 + no P 34.0" in text
+        assert "yes K 60.5 + no P 38.0" in line_with(text + "\n\n\n" + text, "strikes")
+        assert ("82% n=37" in text) == wide
+        assert all(len(line) <= size[0] for line in screen(app).splitlines())
+        assert "good" in roles_of(app, "tokens") and "good" not in roles_of(app, "implied")
+        run.feeds["polymarket"].book("771", [], [], state=BookState.GAP)
+        app.tick()
+        await pilot.pause()
+        text = app.query_one("#events", Panel).text()
+        row = next(line for line in text.splitlines() if "tokens" in line)
+        assert "yes P GAP" in row and "gap" in row and "▲" not in row
+
+    drive(app, size, steps)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+@pytest.mark.parametrize("reason", [Reason.NONE, Reason.WATCH_ONLY])
+def test_a_model_is_an_opinion(source: MemorySource, run, drive, size, reason) -> None:
+    """A MODEL line is labelled, shows its bounds, and is neither green nor ▲, whatever the scanner says."""
+    odds = {"model_low_ppm": 550_000, "model_ppm": 612_000, "model_high_ppm": 660_000}
+    run.direction("asked", "model", [(*K, *YES)], edge=900, reason=reason, **odds)
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        text = app.query_one("#events", Panel).text()
+        row = next(line for line in text.splitlines() if "asked" in line)
+        for word in ("MODEL", "yes K 60.5", "model 55–61–66", "+900"):
+            assert word in row
+        assert "▲" not in row
+        assert not {"good", "gain"} & roles_of(app, "asked")
+        assert "asked" not in app.query_one("#notice", Panel).text()
+
+    drive(app, size, steps)
+
+
+def test_an_edge_has_its_confidence_and_the_best_its_odds(source: MemorySource, run, drive, screen) -> None:
+    """A letter stands beside a gain and none beside a loss; the best edge is told in full above the grid."""
+    race = {"race_ppm": 820_000, "race_count": 37, "annual_bp": 4892}
+    run.direction("tokens", "complement", [(*P, *YES), ("polymarket", "771", *YES)], edge=70, **race)
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        row = line_with(screen(app), "btc-97k")
+        assert "+95▲H" in row and "-265 " in row
+        notice = app.query_one("#notice", Panel).text()
+        for word in ("5 events", "▲ tokens complement", "+70 bp", "+$0.70 on $10.00", "race 82% n=37"):
+            assert word in notice
+        assert "confidence medium" in notice
+        run.direction("tokens", "complement", [(*P, *YES), ("polymarket", "771", *YES)], edge=70)
+        app.tick()
+        await pilot.pause()
+        assert "race" not in app.query_one("#notice", Panel).text()
+
+    drive(app, WIDE, steps)
+
+
+def test_a_decision_on_no_pair_says_its_kind(source: MemorySource, run, drive, screen) -> None:
+    """In the list of opportunities an arrow stands for a pair, and a kind for everything else."""
+    run.direction("btc-97k", "close", [(*K, "sell", "yes"), (*P, "sell", "no")], number=1000)
+    run.decide(Action.REJECTED, Reason.COOLDOWN, value="1", limit="2", direction=1000)
+    run.decide(Action.REJECTED, Reason.TOO_MANY_LEGS, value="3", limit="2")
+    run.position(5, "strikes", "kalshi", "KX-btc-97k", "yes", "20")
+    run.position(6, "strikes", "kalshi", "KX-eth-3400", "no", "20")
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        text = app.query_one("#opportunities", Panel).text().splitlines()
+        assert "K→P" in text[0] and "legs 3 > 2" in text[0]
+        assert "close" in text[1] and "→" not in text[1]
+        (held,) = [line for line in screen(app).splitlines() if "strikes" in line]
+        assert "K 2×20" in held and " 0 " in held
+
+    drive(app, WIDE, steps)
+
+
+def test_trouble_comes_before_the_best_edge(source: MemorySource, run, drive) -> None:
+    """What needs attention stands first in its line; the best edge follows where it fits."""
+    run.summary(unhedged=2)
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        text = app.query_one("#notice", Panel).text()
+        assert text.startswith("⚠ 2 unhedged  ▲ ")
+        await pilot.resize_terminal(*NARROW)
+        await pilot.pause()
+        assert len(app.query_one("#notice", Panel).text()) <= 80
+
+    drive(app, WIDE, steps)

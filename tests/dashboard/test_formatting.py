@@ -1,12 +1,14 @@
 """Numbers and foreign texts on the screen."""
 
 from datetime import UTC
+from typing import get_args, get_type_hints
 
 import pytest
 from rich.cells import cell_len
 
 from dashboard import formatting as fm
-from dashboard.reasons import reason_sentence, reason_word
+from dashboard.reasons import limit_keys, reason_plain, reason_sentence, reason_word
+from pipeline.config import Config
 from pipeline.model import Reason
 
 HOSTILE = [
@@ -111,3 +113,39 @@ def test_reasons_name_their_number_and_limit() -> None:
     assert event == "event $52.00 > $50.00"
     assert reason_sentence(Reason.BOOK_TOO_OLD, 2_345 * million, 2_000 * million) == ("book 2345 > 2000 ms")
     assert reason_sentence(999, 1, 2) == "reason 999"
+
+
+def test_new_reasons_are_told_in_their_units() -> None:
+    """A hurdle is per cent a year, a gap of closing times seconds, a lasting milliseconds."""
+    million = 10**6
+    hurdle = reason_sentence(Reason.BELOW_HURDLE, 1_500_000, 4 * million)
+    assert hurdle == "return 1.5 < 4% a year"
+    assert reason_sentence(Reason.CLOSE_TIMES, 7200 * million, 3600 * million) == "closes apart 7200 > 3600 s"
+    assert reason_sentence(Reason.UNCONFIRMED, 120 * million, 500 * million) == "seen for 120 < 500 ms"
+    assert reason_sentence(Reason.MISMATCH, 20_000, 10_000) == "mismatch 0.02 ≥ 0.01"
+    assert reason_sentence(Reason.HIDDEN_OUTCOME, 0, million) == "an outcome may not be listed"
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_every_limit_is_a_key_of_the_configuration(reason: Reason) -> None:
+    """What sets a reason's limit is a key that config.toml knows."""
+    assert bool(reason_plain(reason)) == (reason is not Reason.NONE)
+    for key in limit_keys(reason):
+        shape: object = Config
+        for part in key.split("."):
+            assert isinstance(shape, type) and part in shape.__struct_fields__, key
+            shape = get_type_hints(shape)[part]
+            for inner in (*get_args(shape), shape):
+                if hasattr(inner, "__struct_fields__"):
+                    shape = inner
+    assert reason_plain(999) == "reason 999"
+    assert limit_keys(999) == ()
+
+
+def test_the_race_says_what_it_rests_on() -> None:
+    """A prior is called one, a measurement has its count, and neither is ever wider than its column."""
+    assert fm.race_text(500_000, 0) == "50% prior"
+    assert fm.race_text(820_000, 37) == "82% n=37"
+    assert fm.race_text(0, 0) == ""
+    assert fm.race_text(0, 3) == "0% n=3"
+    assert len(fm.race_text(1_000_000, 123_456)) <= 11

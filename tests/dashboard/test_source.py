@@ -292,3 +292,61 @@ def test_segments_of_workers_that_left_are_let_go(source: MemorySource, run) -> 
         names = [one.name for one in source.snapshot().venues]
         assert names == ["kalshi", "polymarket", "kraken"]
     assert "feed-coinbase" not in source._attached
+
+
+YES, NO = ("buy", "yes"), ("buy", "no")
+K, P = ("kalshi", "KX-btc-97k"), ("polymarket", "770")
+
+
+def test_other_directions_are_lines_and_leave_the_pairs_alone(source: MemorySource, run) -> None:
+    """A basket, a ladder, a model and a pair to close are lines of their own, in the scanner's order."""
+    before = source.snapshot()
+    run.direction("winner", "basket", [(*P, *YES), ("polymarket", "771", *YES), ("polymarket", "772", *YES)])
+    run.direction("strikes", "ladder", [(*K, *YES), (*P, *NO)], reason=Reason.NO_EDGE, edge=-80)
+    run.direction("btc-97k", "close", [(*K, "sell", "yes"), (*P, "sell", "no")], number=1000)
+    run.direction("asked", "model", [(*K, *YES)], model_low_ppm=1, model_ppm=2, model_high_ppm=3)
+    run.direction("novel", "foreign", [(*K, *YES)])
+    picture = source.snapshot()
+    assert picture.events == before.events
+    assert [(line.id, line.kind, line.count, len(line.legs)) for line in picture.lines] == [
+        ("winner", "basket", 3, 2),
+        ("strikes", "ladder", 2, 2),
+        ("btc-97k", "close", 2, 2),
+        ("asked", "model", 1, 1),
+        ("novel", "foreign", 1, 1),
+    ]
+    assert picture.lines[2].deals == (("sell", "yes"), ("sell", "no"))
+    assert [line.odds for line in picture.lines] == [None, None, None, (1, 2, 3), None]
+    assert len(picture.event_ids) == len(before.events) + 4
+
+
+def test_three_legs_are_three_pairs(source: MemorySource, run) -> None:
+    """Of an event on three venues each pair is a row; even numbers buy its first leg, odd its second."""
+    legs = [K, P, ("polymarket", "771")]
+    number = 0
+    for at, first in enumerate(legs):
+        for second in legs[at + 1 :]:
+            for buy, sell in ((first, second), (second, first)):
+                run.direction("three", "binary", [(*buy, *YES), (*sell, *NO)], number=number, edge=number)
+                number += 1
+    pairs = [event for event in source.snapshot().events if event.id == "three"]
+    assert [tuple(edge.edge_bp for edge in pair.edges) for pair in pairs] == [(0, 1), (2, 3), (4, 5)]
+    assert [tuple(leg.market for leg in pair.legs) for pair in pairs] == [
+        ("KX-btc-97k", "770"),
+        ("KX-btc-97k", "771"),
+        ("770", "771"),
+    ]
+
+
+def test_baskets_and_complements_are_hedged_by_equal_legs(source: MemorySource, run) -> None:
+    """As much of every leg is no exposure; a leg that is missing or short is all of it."""
+    run.direction("winner", "basket", [("polymarket", str(at), *YES) for at in range(3)])
+    for at, size in enumerate(("30", "30", "30")):
+        run.position(at + 4, "winner", "polymarket", str(at), "yes", size)
+    held = next(one for one in source.snapshot().positions if one.event_id == "winner")
+    assert [(leg.units, leg.markets) for leg in held.legs] == [(3000, 3)]
+    assert held.net_units == 0
+    run.position(6, "winner", "polymarket", "2", "yes", "12")
+    assert source.snapshot().positions[-1].net_units == 1800
+    run.positions.clear(6)
+    assert source.snapshot().positions[-1].net_units == 3000

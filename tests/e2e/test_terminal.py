@@ -78,7 +78,7 @@ def test_one_word_shows_the_dashboard_and_stop_all_ends_everything(tmp_path: Pat
         terminal.wait_for("RUNNING")
         assert "SIM" in terminal.text
         assert "PAPER" in terminal.text
-        terminal.wait_for("sim-btc-usd")
+        terminal.wait_for("sim-rain-1")
         terminal.press("q")
         terminal.wait_for("Stop all")
         terminal.press("s")

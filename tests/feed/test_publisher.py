@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from pipeline.config import FeeConfig
 from pipeline.feed.batched_book import BatchedBook
 from pipeline.feed.book import Book
 from pipeline.feed.publisher import Publisher, market_row, merge
+from pipeline.fees import TieredMarket, TierTable
 from pipeline.model import (
     BookFault,
     BookFlag,
@@ -234,6 +236,38 @@ def test_configured_fees_win_and_can_be_taken_back(memory: Memory, publisher: Pu
     assert memory.described()["A"].fee_rate_ppm == 35_000
     publisher.set_fees(None)
     assert memory.described()["A"].fee_rate_ppm == 70_000
+
+
+def test_all_of_a_schedule_is_published(memory: Memory, publisher: Publisher) -> None:
+    """Its numbers, its waiver, who stated it and when, and whether the event hides an outcome."""
+    publisher.want(["A"], 1)
+    fee = FeeSchedule(FeeKind.KALSHI, 70_000, 17_500, 1, 10_000, 0, 99, "kalshi /series", 7)
+    publisher.describe(Market("kalshi", "A", fee=fee, hides_outcome=True), 1)
+    row = memory.described()["A"]
+    assert (row.fee_kind, row.fee_rate_ppm, row.fee_maker_rate_ppm) == (FeeKind.KALSHI, 70_000, 17_500)
+    assert (row.fee_exponent, row.fee_precision_micros, row.fee_per_unit_micros) == (1, 10_000, 0)
+    assert (row.fee_waived_until_ns, row.fee_source, row.fee_as_of_ns) == (99, "kalshi /series", 7)
+    assert row.hides_outcome == 1
+    publisher.set_fees(FeeConfig(kind="flat", per_unit="0.01", source="é" * 40))
+    row = memory.described()["A"]
+    assert (row.fee_kind, row.fee_per_unit_micros, row.fee_waived_until_ns) == (FeeKind.FLAT, 10_000, 0)
+    assert row.fee_source == "é" * 24
+
+
+def test_a_volume_chooses_among_the_venues_own_tiers(memory: Memory) -> None:
+    """Each market by its own table, at once; what a socket says of the market leaves the table."""
+    publisher = Publisher("kraken", memory.writer, BookFlag(0), None)
+    publisher.want(["BTC/USD"], 1)
+    rows = (Decimal(0), 4_000), (Decimal(10_000), 3_500)
+    tiers = TierTable(rows, rows, "kraken AssetPairs", 7)
+    fee = tiers.schedule(Decimal(0))
+    assert fee is not None
+    publisher.describe(TieredMarket("kraken", "BTC/USD", Scale(1, 8), fee=fee, tiers=tiers), 2)
+    publisher.describe(Market("kraken", "BTC/USD", Scale(1, 8), grid_ticks=1), 0)
+    for volume, rate in (("10000", 3_500), ("9999", 4_000), (None, 4_000)):
+        publisher.set_fees(FeeConfig(volume_usd=volume))
+        row = memory.described()["BTC/USD"]
+        assert (row.fee_rate_ppm, row.fee_source, row.fee_as_of_ns) == (rate, "kraken AssetPairs", 7)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,9 @@ import itertools
 from collections import Counter
 from typing import Any
 
-from pipeline.lab.binary import BinaryEvent, Notice
+from pipeline.lab.binary import BinaryEvent
 from pipeline.lab.book import Book, BookBatch, Trade, fixed, plain
+from pipeline.lab.listing import Notice
 from pipeline.lab.market import MarketModel
 
 START_WALL_MS = 1_795_000_000_000
@@ -82,7 +83,7 @@ def test_without_divergence_no_pair_ever_pays() -> None:
             key = item.market
             event = model.by_ticker(key) or model.by_token(key)
             assert event is not None
-            if event.state == "active":
+            if isinstance(event, BinaryEvent) and event.state == "active":
                 worst_gap = max(worst_gap, *gaps(event))
                 worst_net = max(worst_net, net(event))
 
@@ -187,7 +188,8 @@ def everything(model: MarketModel) -> dict[tuple[str, str], Book]:
     books = {key: spot.book for key, spot in model.spot_books()}
     for event in model.live:
         books |= {(s.venue, s.key): s.quotes.book for s in (event.kalshi, event.polymarket)}
-    return books
+    sides = [contract.side for contract in model.groups.contracts()]
+    return books | {(side.venue, side.key): side.quotes.book for side in sides}
 
 
 def test_events_roll_over_and_settle_for_half_an_hour() -> None:
@@ -202,9 +204,11 @@ def test_events_roll_over_and_settle_for_half_an_hour() -> None:
     opened: dict[str, BinaryEvent] = {e.id: e for e in model.live}
 
     def emit(item: BookBatch | Trade | Notice) -> None:
-        if isinstance(item, Notice) and item.kind == "opened":
+        if not isinstance(item, Notice) or not isinstance(item.event, BinaryEvent):
+            return
+        if item.kind == "opened":
             opened[item.event.id] = item.event
-        if isinstance(item, Notice) and item.kind == "settled":
+        if item.kind == "settled":
             results[item.event.result] += 1
 
     version, listed = -1, [""]
@@ -212,7 +216,8 @@ def test_events_roll_over_and_settle_for_half_an_hour() -> None:
         model.step(emit)
         model.skip(90)
         assert sum(e.state == "active" for e in model.live) >= 6
-        shown = [e["id"] for e in model.events()] if model.events_version != version else listed
+        fresh = model.events() if model.events_version != version else []
+        shown = [e["id"] for e in fresh if e["kind"] in {"binary", "spot"}] or listed
         version, listed = model.events_version, shown
         assert len(shown) <= 14
     for event in opened.values():
@@ -246,10 +251,13 @@ def test_events_have_the_form_of_the_configuration() -> None:
     """Each event names legs on both venues and a filled review; everything shown says SIM."""
     model = world(3)
     events = model.events()
-    assert [e["kind"] for e in events] == ["binary"] * 6 + ["spot"] * 2
+    further = ["complement", "basket", "ladder", "model"]
+    assert [e["kind"] for e in events] == ["binary"] * 6 + ["spot"] * 2 + further
+    more = {"basket": {"exhaustive"}, "model": {"digital"}}
     for event in events:
         assert event["title"].startswith("SIM ")
-        assert set(event) == {"id", "title", "kind", "close", "legs", "review"}
+        own = more.get(event["kind"], set())
+        assert set(event) == {"id", "title", "kind", "close", "legs", "review"} | own
         assert set(event["review"]) == {
             "source",
             "window",
@@ -260,7 +268,7 @@ def test_events_have_the_form_of_the_configuration() -> None:
             "mismatch",
         }
         assert event["review"]["by"] == "lab" and event["review"]["mismatch"] == "0"
-    binary, spot = events[0], events[-1]
+    binary, spot = events[0], events[7]
     assert binary["close"].endswith("Z") and spot["close"] == ""
     assert [leg["venue"] for leg in binary["legs"]] == ["kalshi", "polymarket"]
     assert [leg["market"] for leg in spot["legs"]] == ["ETH/USD", "ETH-USD"]

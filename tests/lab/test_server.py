@@ -197,7 +197,7 @@ def test_four_feeds_run_over_real_sockets() -> None:
             "subscriptions",
             "l2_data",
         ]
-        assert changed == [8]
+        assert changed == [12]
         assert all(count > 0 for count in server.messages.values())
         assert server.counters()["kraken_connections"] == 1
         await server.stop()

@@ -1,13 +1,14 @@
 """A feed's memory without a feed: a real segment, written by the test through the real writers.
 
 In: a directory of segments, a venue, a clock. Out: books, histories, gauges and counters that any reader
-takes for a feed's. It beats only when told to. Used by the tests of what reads feeds.
+takes for a feed's. It beats only when told to. Used by the tests of what reads feeds, and by benches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.clock import Clock
 from pipeline.model import BookFault, BookFlag, BookState, ConnectionState, to_units
@@ -57,13 +58,27 @@ class FeedMemory:
     """One venue's segment, owned by this process. Its first link is up from the start."""
 
     def __init__(
-        self, directory: Path, venue: str, clock: Clock, *, links: int = 3, history: int = 100
+        self,
+        directory: Path,
+        venue: str,
+        clock: Clock,
+        *,
+        links: int = 3,
+        history: int = 100,
+        markets: int = 8,
+        depth: int = 5,
     ) -> None:
         self.clock = clock
+        self.silent: set[int] = set()
+        """Links on which the venue shows no life any more."""
         self.segment = segments.create(
             directory,
             f"feed-{venue}",
-            [counter_section(COUNTERS), error_section(), *books.feed_sections(8, 5, links, history)],
+            [
+                counter_section(COUNTERS),
+                error_section(),
+                *books.feed_sections(markets, depth, links, history),
+            ],
             segments.this_owner(),
             monotonic_ns=clock.monotonic_ns(),
             wall_ns=clock.wall_ns(),
@@ -81,16 +96,48 @@ class FeedMemory:
         cells[books.C_SINCE_NS] = cells[books.C_PROOF_NS] = self.clock.monotonic_ns()
 
     def beat(self) -> None:
-        """A sign of life of the feed, and of the venue on every link."""
+        """A sign of life of the feed, and of the venue on every link that is not silent."""
         now = self.clock.monotonic_ns()
         self.segment.beat(now)
-        for index in range(self.segment.section(books.CONNECTIONS).rows):
+        for index in set(range(self.segment.section(books.CONNECTIONS).rows)) - self.silent:
             self.segment.words(books.CONNECTIONS, index)[books.C_PROOF_NS] = now
+
+    def hush(self, link: int, age_ns: int) -> None:
+        """From now on the venue shows no life on a link, and has not for so long."""
+        self.silent.add(link)
+        self.segment.words(books.CONNECTIONS, link)[books.C_PROOF_NS] = self.clock.monotonic_ns() - age_ns
 
     def list_market(self, market: str, price_decimals: int = 2, size_decimals: int = 4) -> None:
         """Give a market its row."""
         decimals = {"price_decimals": price_decimals, "size_decimals": size_decimals}
         assert self.writer.claim(MARKET.empty()._replace(market=market, **decimals)) is not None
+
+    def describe(self, market: str, **cells: Any) -> None:
+        """Set cells of a market's directory row; it is given one if it has none."""
+        if market not in self.writer.markets():
+            assert self.writer.claim(MARKET.empty()._replace(market=market)) is not None
+        self.writer.describe(self.writer.market(market)._replace(**cells))
+
+    def show(
+        self,
+        market: str,
+        bids: Levels,
+        asks: Levels,
+        *,
+        age_ns: int = 0,
+        epoch: int | None = None,
+        **cells: int,
+    ) -> int:
+        """Publish a book of (ticks, units), heard `age_ns` ago; when it was published. It does not beat.
+
+        `epoch` writes a row as an earlier life of this feed would have left it.
+        """
+        now = self.clock.monotonic_ns()
+        own = self.writer._epoch
+        self.writer._epoch = own if epoch is None else epoch
+        publish(self.writer, market, bids, asks, now_ns=now, socket_ns=now - age_ns, **cells)
+        self.writer._epoch = own
+        return now
 
     def book(
         self,

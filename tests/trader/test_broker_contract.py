@@ -9,7 +9,8 @@ from decimal import Decimal
 
 import pytest
 
-from pipeline.model import BookState, FeeKind, FeeSchedule, OrderLeg, Scale
+from pipeline.model import BookState, FeeKind, FeeSchedule, Scale
+from pipeline.model_events import OrderLeg
 from pipeline.trader.broker import Approved, OrderIntent, OrderStatus
 from pipeline.trader.orders import Trade, TradeState
 from pipeline.trader.paper import BookLook, PaperBroker

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.model import FeeKind, FeeSchedule, OrderLeg, Scale
+from pipeline.model import FeeKind, FeeSchedule, Scale
+from pipeline.model_events import OrderLeg
 from pipeline.trader.broker import Approved, OrderEvent, OrderFill, OrderIntent, OrderStatus
 from pipeline.trader.orders import (
     FINAL,

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.fees import order_fee
 from pipeline.journal_records import canonical
-from pipeline.model import BookState, FeeKind, FeeSchedule, OrderLeg, Scale
+from pipeline.model import BookState, FeeKind, FeeSchedule, Scale
+from pipeline.model_events import OrderLeg
 from pipeline.trader.broker import Approved, OrderIntent, OrderStatus
 from pipeline.trader.paper import MAX_BOOKS, BookLook, PaperBroker, recompute
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from pipeline.config import RiskConfig
 from pipeline.edge import Edge, EdgeLeg, evaluate
-from pipeline.model import FeeKind, FeeSchedule, OrderLeg, Reason, Scale
+from pipeline.model import FeeKind, FeeSchedule, Reason, Scale
+from pipeline.model_events import OrderLeg
 from pipeline.trader import risk
 from pipeline.trader.broker import OrderIntent, Refused
 from pipeline.trader.risk import (
@@ -34,19 +35,39 @@ SCALE = Scale(6, 2)
 LIMITS = Limits.of(RiskConfig(max_order_usd="25"))
 KELLY = D(25)
 ACCOUNT = Account(cash={"kalshi": D(100), "polymarket": D(100)})
-BUY = EdgeLeg((), ((480_000, 1000), (490_000, 3000)), SCALE, FeeSchedule(FeeKind.BPS))
-SELL = EdgeLeg(((550_000, 1500), (530_000, 3000)), (), SCALE, FeeSchedule(FeeKind.BPS))
+FREE = FeeSchedule(FeeKind.BPS)
+BUY = EdgeLeg(((480_000, 1000), (490_000, 3000)), SCALE, FREE)
+SELL = EdgeLeg(((550_000, 1500), (530_000, 3000)), SCALE, FREE)
 
 
 def reprice(max_cash, kind="binary", size=None, cash=None, buy=BUY, sell=SELL):
-    return evaluate(kind, buy, sell, size, max_cash, cash)
+    return priced(kind, buy, sell, size, max_cash, cash)
+
+
+def priced(kind, buy, sell, size=None, max_cash=None, cash=None):
+    """Buy on one ladder and sell on the other: the NO of a binary pair, the coins of a spot pair."""
+    how = ("buy", "no") if kind == "binary" else ("sell", "base")
+    first = replace(buy, action="buy", outcome="yes" if kind == "binary" else "base")
+    second = replace(sell, action=how[0], outcome=how[1])
+    payoff = D(1 if kind == "binary" else 0)
+    return evaluate((first, second), payoff, max_size_units=size, max_cash=max_cash, cash=cash)
 
 
 def a_look(edge=None, **changes):
-    legs = (LookLeg("kalshi", "K", SCALE, NOW - 10**6), LookLeg("polymarket", "P", SCALE, NOW))
     edge = edge or reprice(D(10))
-    look = Look("e", 0, "binary", *legs, edge, NOW + 1, NOW)
+    look = Look("e", 0, "binary", look_legs(NOW - 10**6, NOW), edge, NOW + 1, NOW)
     return replace(look, **changes)
+
+
+def look_legs(first_ns, second_ns, kind="binary"):
+    how = ("no", "buy") if kind == "binary" else ("base", "sell")
+    first = LookLeg("kalshi", "K", "yes" if kind == "binary" else "base", "buy", SCALE, first_ns)
+    return first, LookLeg("polymarket", "P", *how, SCALE, second_ns)
+
+
+def three_legs():
+    edge, legs = reprice(D(10)), look_legs(NOW, NOW)
+    return a_look(replace(edge, legs=(*edge.legs, edge.legs[1])), legs=(*legs, legs[1]))
 
 
 def tried(look=None, account=ACCOUNT, limits=LIMITS, kelly=KELLY, price=reprice):
@@ -54,15 +75,14 @@ def tried(look=None, account=ACCOUNT, limits=LIMITS, kelly=KELLY, price=reprice)
 
 
 def old(look, age_ns):
-    return replace(look, buy=replace(look.buy, socket_ns=NOW - age_ns),
-                   sell=replace(look.sell, socket_ns=NOW - age_ns))  # fmt: skip
+    return replace(look, legs=look_legs(NOW - age_ns, NOW - age_ns))
 
 
 def thin(**numbers):
     return a_look(replace(reprice(D(10)), **numbers))
 
 
-SPOT = a_look(reprice(D(10), "spot"), kind="spot")
+SPOT = a_look(reprice(D(10), "spot"), kind="spot", legs=look_legs(NOW, NOW, "spot"))
 COINS = replace(ACCOUNT, inventory={("polymarket", "P"): D(1)})
 
 # One provocation of each check: what is wrong, alone, and its figures.
@@ -72,17 +92,18 @@ PROVOKED = {
     Reason.JOURNAL: (a_look(), {"journal_ok": False}, {}, KELLY, "0", "1"),
     Reason.EXPIRED: (a_look(expires_ns=NOW - 1), {}, {}, KELLY, "0.000001", "0"),
     Reason.UNHEDGED_LEG: (a_look(), {"unhedged": frozenset("e")}, {}, KELLY, "1", "0"),
+    Reason.TOO_MANY_LEGS: (three_legs(), {}, {}, KELLY, "3", "2"),
     Reason.DUPLICATE: (a_look(), {"in_flight": frozenset("e")}, {}, KELLY, "1", "0"),
     Reason.COOLDOWN: (
         a_look(), {"last_trade_ns": {("e", 0): NOW - 499_999_999}}, {}, KELLY, "499.999999", "500",
     ),
     Reason.BOOK_TOO_OLD: (old(a_look(), 2_000_000_001), {}, {}, KELLY, "2000.000001", "2000"),
     Reason.LEG_SKEW: (
-        a_look(buy=LookLeg("kalshi", "K", SCALE, NOW - 1_000_000_001)), {}, {}, KELLY,
+        a_look(legs=look_legs(NOW - 1_000_000_001, NOW)), {}, {}, KELLY,
         "1000.000001", "1000",
     ),
-    Reason.EDGE_TOO_SMALL: (thin(edge_bp=49), {}, {}, KELLY, "49", "50"),
-    Reason.PROFIT_TOO_SMALL: (thin(net=D("0.019")), {}, {}, KELLY, "0.019", "0.02"),
+    Reason.EDGE_TOO_SMALL: (thin(net_low=D("0.0498"), cash=D("9.9956")), {}, {}, KELLY, "49", "50"),
+    Reason.PROFIT_TOO_SMALL: (thin(net_low=D("0.019"), cash=D(1)), {}, {}, KELLY, "0.019", "0.02"),
     Reason.DAILY_LOSS: (a_look(), {"day_pnl": D(-50)}, {}, KELLY, "50", "50"),
     Reason.CONSECUTIVE_LOSSES: (a_look(), {"consecutive_losses": 5}, {}, KELLY, "5", "5"),
     Reason.TRADES_PER_HOUR: (
@@ -143,15 +164,16 @@ def test_a_limit_itself_is_within(age_ns):
 
 def test_profit_is_asked_in_dollars_and_in_percent():
     """The larger of `min_profit_usd` and `min_profit_pct` of the cash counts."""
-    look = thin(cash=D(20), net=D("0.039"))
-    assert tried(look) == Refused(Reason.PROFIT_TOO_SMALL, D("0.039"), D("0.040"))
-    assert isinstance(tried(thin(cash=D(20), net=D("0.04"))), Passed)
+    any_edge = replace(LIMITS, min_edge_bp=0)
+    look = thin(cash=D(20), net_low=D("0.039"))
+    assert tried(look, limits=any_edge) == Refused(Reason.PROFIT_TOO_SMALL, D("0.039"), D("0.040"))
+    assert isinstance(tried(thin(cash=D(20), net_low=D("0.04")), limits=any_edge), Passed)
 
 
 def test_nothing_without_profit_passes_whatever_the_limits():
     """With all profit limits at zero an edge of nothing is still refused."""
     none = replace(LIMITS, min_edge_bp=0, min_profit=D(0), min_profit_usd=D(0))
-    assert tried(thin(net=D(0), edge_bp=0), limits=none).reason is Reason.PROFIT_TOO_SMALL
+    assert tried(thin(net_low=D(0)), limits=none).reason is Reason.PROFIT_TOO_SMALL
 
 
 def test_too_large_is_cut_and_checked_again():
@@ -184,7 +206,7 @@ def test_a_cut_for_one_venue_keeps_within_both():
     account = replace(ACCOUNT, cash={"kalshi": D(2), "polymarket": D(100)})
     cash = (D(2), D(100))
     passed = tried(a_look(), account, price=lambda room: reprice(room, cash=cash))
-    bought, sold = passed.look.leg_cash()
+    bought, sold = passed.look.venue_cash().values()
     assert bought <= 2
     assert sold <= bought
     assert tried(a_look(), account).reason is Reason.VENUE_CASH
@@ -192,7 +214,8 @@ def test_a_cut_for_one_venue_keeps_within_both():
 
 def test_both_legs_on_one_venue_share_its_cash():
     """Two legs at one venue count together."""
-    look = a_look(sell=LookLeg("kalshi", "K2", SCALE, NOW))
+    first, second = look_legs(NOW, NOW)
+    look = a_look(legs=(first, replace(second, venue="kalshi")))
     assert isinstance(tried(look, replace(ACCOUNT, cash={"kalshi": D("9.9956")})), Passed)
     short = replace(ACCOUNT, cash={"kalshi": D("9.99")})
     assert tried(look, short, price=lambda _room: None).reason is Reason.VENUE_CASH
@@ -298,43 +321,41 @@ def test_nothing_passes_that_breaks_a_limit(
 ):  # fmt: skip
     """Whatever the books and the account, what passes is within every limit, computed apart."""
     fee = FeeSchedule(FeeKind.KALSHI, 70_000, 0, 1, 10_000)
-    buy = EdgeLeg((), ladder(asks, 1), SCALE, fee)
-    sell = EdgeLeg(ladder(bids, -1), (), SCALE, fee)
-    first = evaluate(kind, buy, sell)
+    buy = EdgeLeg(ladder(asks, 1), SCALE, fee)
+    sell = EdgeLeg(ladder(bids, -1), SCALE, fee)
+    first = priced(kind, buy, sell)
     if first is None:
         return
     held, trade_ns = event, stamps[2]
     account = Account(
         {"kalshi": cash[0], "polymarket": cash[1]}, exposure, {"e": held},
-        {("polymarket", "P"): D(coins)}, day, losses, (NOW,) * trades, {("e", 0): trade_ns},
+        {("polymarket", "P"): D(coins)}, {}, day, losses, (NOW,) * trades, {("e", 0): trade_ns},
         frozenset("e" if flags[0] else "f"), frozenset("e" if flags[1] else "f"),
         bool(flags[2]), not flags[3], not flags[4],
     )  # fmt: skip
-    legs = (LookLeg("kalshi", "K", SCALE, stamps[0]), LookLeg("polymarket", "P", SCALE, stamps[1]))
-    look = Look("e", 0, kind, *legs, first, NOW, NOW)
+    look = Look("e", 0, kind, look_legs(*stamps[:2], kind), first, NOW, NOW)
     caps = (coins * 100 if kind == "spot" else None, cash if kind == "binary" else None)
 
     def again(room):
-        return evaluate(kind, buy, sell, *(caps[:1] if capped else (None,)), room,
-                        caps[1] if capped else None)  # fmt: skip
+        return priced(kind, buy, sell, caps[0] if capped else None, room, caps[1] if capped else None)
 
     passed = gate(look, account, LIMITS, kelly, again)
     if isinstance(passed, Refused):
         assert passed.reason in CHECKS
         return
     edge: Edge = passed.edge
-    bought = sum(D(t * u).scaleb(-8) for t, u in edge.buy_fills) + edge.fee_buy
+    bought = sum(D(t * u).scaleb(-8) for t, u in edge.legs[0].fills) + edge.legs[0].fee
     sold = D(0)
     if kind == "binary":
-        sold = sum(D((10**6 - t) * u).scaleb(-8) for t, u in edge.sell_fills) + edge.fee_sell
+        sold = sum(D((10**6 - t) * u).scaleb(-8) for t, u in edge.legs[1].fills) + edge.legs[1].fee
         assert bought + sold == edge.cash
     else:
         assert D(edge.size_units).scaleb(-2) <= coins
     assert bought <= cash[0]
     assert sold <= cash[1]
     assert 0 < edge.cash <= min(kelly, D(25), 50 - held, 400 - exposure)
-    assert edge.net >= max(D("0.02"), edge.cash * D("0.002"))
-    assert edge.net * 10_000 >= edge.cash * 50
+    assert edge.net >= edge.net_low >= max(D("0.02"), edge.cash * D("0.002"))
+    assert edge.net_low * 10_000 >= edge.cash * 50
     assert day > -50
     assert losses < 5
     assert trades < 2000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.feed.rest import SOURCES
+from pipeline.fees import TieredMarket, TierTable
 from pipeline.model import (
     UNKNOWN_FEE,
     FeeKind,
@@ -253,6 +255,7 @@ def test_kalshi_tells_grid_lot_close_and_status() -> None:
             status=MarketStatus.OPEN,
             title="Rain on 30 November: T2",
             rules="Made up for a test.",
+            hides_outcome=True,
             event="KXRAIN-26NOV30",
         )
     }
@@ -396,8 +399,8 @@ def test_a_multiplier_over_a_free_series_takes_the_highest_maker_share() -> None
     assert (fee.rate_ppm, fee.maker_rate_ppm) == (70_000, 35_000)
 
 
-def test_a_waived_kalshi_fee_counts_in_full() -> None:
-    """Waivers end without a message."""
+def test_a_waived_kalshi_fee_says_until_when() -> None:
+    """Waivers end without a message, so the schedule holds the rates and the time."""
     waived = changed(
         "kalshi",
         "rest_markets",
@@ -405,7 +408,19 @@ def test_a_waived_kalshi_fee_counts_in_full() -> None:
     )
     (market,) = kalshi.parse_fees(body("kalshi", "rest_series"), kalshi.parse(waived, [A], None))
     (market,) = kalshi.parse_fees(body("kalshi", "rest_event"), [market])
-    assert market.fee == FeeSchedule(FeeKind.KALSHI, 35_000, 8_750, 1, 10_000)
+    until_ns = 1_796_083_200_000_000_000
+    assert market.fee == FeeSchedule(FeeKind.KALSHI, 35_000, 8_750, 1, 10_000, waived_until_ns=until_ns)
+
+
+def test_a_kalshi_fee_says_who_stated_it_and_when() -> None:
+    """The series, or the event where it overrides anything; the time is that of the last answer."""
+    for override, source in ((None, "kalshi /series"), (1, "kalshi /events")):
+        series = {"series": {"ticker": "KXRAIN", "fee_type": "quadratic", "fee_multiplier": 1}}
+        event = {"event": {"event_ticker": "KXRAIN-26NOV30", "fee_multiplier_override": override}}
+        markets = kalshi.parse(body("kalshi", "rest_markets"), [A], None)
+        for at_ns, answer in ((1, series), (2, event)):
+            markets = kalshi.parse_fees(json.dumps(answer).encode(), markets, at_ns)
+        assert (markets[0].fee.source, markets[0].fee.as_of_ns) == (source, 2)
 
 
 @pytest.mark.parametrize("multiplier", [-1, 101, "NaN", "sNaN", "Infinity"])
@@ -605,9 +620,13 @@ def test_kraken_is_asked_by_its_old_names() -> None:
 
 
 def test_kraken_tells_scale_minimum_and_base_tier() -> None:
-    """Decimals are the scale; fees in per cent of the first tier; a maker fee not sent is the taker's."""
-    assert by_name(kraken.parse(body("kraken", "rest_asset_pairs"), [BTC, DOGE], None)) == {
-        BTC: Market(
+    """Decimals are the scale; fees in per cent of the first tier; a maker fee not sent is the taker's;
+    tiers are kept where their volume is in dollars.
+    """
+    taker = ((Decimal(0), 4_000), (Decimal(10_000), 3_500), (Decimal(50_000), 2_400))
+    maker = ((Decimal(0), 2_500), (Decimal(10_000), 2_000), (Decimal(50_000), 1_400))
+    assert by_name(kraken.parse(body("kraken", "rest_asset_pairs"), [BTC, DOGE], None, 7)) == {
+        BTC: TieredMarket(
             "kraken",
             BTC,
             Scale(1, 8),
@@ -618,8 +637,9 @@ def test_kraken_tells_scale_minimum_and_base_tier() -> None:
             fee=FeeSchedule(FeeKind.BPS, rate_ppm=4_000, maker_rate_ppm=2_500),
             status=MarketStatus.OPEN,
             title=BTC,
+            tiers=TierTable(taker, maker, "kraken AssetPairs", 7),
         ),
-        DOGE: Market(
+        DOGE: TieredMarket(
             "kraken",
             DOGE,
             Scale(7, 8),
@@ -656,10 +676,13 @@ def test_kraken_statuses(status: str | None, expected: MarketStatus) -> None:
         ({"fees": []}, UNKNOWN_FEE),
         ({"fees": [[0, 0]], "fees_maker": []}, FeeSchedule(FeeKind.BPS)),
         ({"fees": [[0, "0.4"], [5, 9]], "fees_maker": [[0, 0]]}, FeeSchedule(FeeKind.BPS, 4_000, 0)),
+        ({"fees": [[1, "0.4"]]}, UNKNOWN_FEE),
+        ({"fees": [[0, "0.4"], [5, "0.3"], [5, "0.2"]]}, UNKNOWN_FEE),
+        ({"fees": [[0, "0.4"]], "fees_maker": [[0, 0.2], [9, 0.1], [8, 0]]}, UNKNOWN_FEE),
     ],
 )
 def test_kraken_fees_are_known_zero_or_unknown(fields: dict[str, Any], fee: FeeSchedule) -> None:
-    """A table without a row says nothing; a row of zeros says zero."""
+    """A table without a row says nothing, nor does one with a hole; a row of zeros says zero."""
 
     def change(value: Any) -> None:
         value["result"]["XXBTZUSD"] |= fields
@@ -676,6 +699,9 @@ def test_kraken_fees_are_known_zero_or_unknown(fields: dict[str, Any], fee: FeeS
         {"fees": [[0, 0.00001]]},
         {"fees": [[0, "sNaN"]]},
         {"fees": [[0, "1e999999"]]},
+        {"fees": [["NaN", "0.4"]]},
+        {"fees": [["1e999999", "0.4"]]},
+        {"fees": [["sNaN", "0.4"]]},
         {"pair_decimals": -1},
         {"lot_decimals": 19},
         {"tick_size": "0.01"},

@@ -34,7 +34,7 @@ def paths(markets: Sequence[str]) -> list[str]:
     return [f"/market/products/{quote(market, safe='')}" for market in markets]
 
 
-def parse(body: bytes, wanted: Sequence[str], fee: FeeSchedule | None) -> list[Market]:
+def parse(body: bytes, wanted: Sequence[str], fee: FeeSchedule | None, _as_of_ns: int = 0) -> list[Market]:
     """The product of an answer to `paths`, if wanted; ValueError in one sentence for nonsense."""
     try:
         sent = _decode(body)

@@ -5,9 +5,12 @@ the feed's MarketDirectory (feed/rest.py) does the asking.
 
 Two steps: `/markets` says grid, status, result and rules; the fee formula belongs to the series and may be
 overridden by the event, so `/series/S` and `/events/E` are asked next (`fee_paths`, `parse_fees`), unless
-the configuration gives the fee. A fee that is waived for a time counts in full: it may be overstated,
-never understated. Fee changes to come (`/series/fee_changes`) are not asked for: metadata is read again
-every ten minutes, and when the socket announces a change.
+the configuration gives the fee. A market may be waived of its fee for a time; the schedule says until when.
+Fee changes to come (`/series/fee_changes`) are not asked for: metadata is read again every ten minutes, and
+when the socket announces a change.
+
+Of an event's outcomes one at most wins where it says `mutually_exclusive`; until it has said so, and where
+it does not, `hides_outcome` is set. That those listed are all there are is for a person to say.
 
 `grid_ticks` is the finest step of a market's grid. A tapered grid is coarser near 0.50, so a price on
 `grid_ticks` need not be one that Kalshi takes; one that was read from the book is.
@@ -58,6 +61,8 @@ _STATUS = {
     "disputed": MarketStatus.CLOSED,
     "amended": MarketStatus.CLOSED,
 }
+# Where a schedule says it comes from.
+SERIES_SOURCE, EVENT_SOURCE = "kalshi /series", "kalshi /events"
 _PAID = {"finalized", "settled"}
 _RESULT = {"yes": MarketResult.YES, "no": MarketResult.NO, "scalar": MarketResult.VOID}
 
@@ -73,9 +78,11 @@ class EventMarket(Market):
     """A market whose fee is not known before its event has been asked for overrides too.
 
     Until then `fee` is of kind UNKNOWN, and its rates are those of the series once that has answered.
+    `waived_until_ns` (wall clock, 0 for never) is when a waiver of the fee ends.
     """
 
     event: str = ""
+    waived_until_ns: int = 0
 
 
 class _Market(msgspec.Struct, gc=False):
@@ -87,6 +94,7 @@ class _Market(msgspec.Struct, gc=False):
     title: str | None = None
     price_ranges: list[PriceRange] | None = None
     fractional_trading_enabled: bool | None = None
+    fee_waiver_expiration_time: str | None = None
     rules_primary: str | None = None
     rules_secondary: str | None = None
 
@@ -105,6 +113,7 @@ class _Event(msgspec.Struct, gc=False):
     event_ticker: str
     fee_type_override: str | None = None
     fee_multiplier_override: Decimal | None = None
+    mutually_exclusive: bool | None = None
 
 
 class _FeeAnswer(msgspec.Struct, gc=False):
@@ -138,7 +147,7 @@ def paths(markets: Sequence[str]) -> list[str]:
     return [f"/markets?limit=1000&tickers={quote(chunk, safe=',')}" for chunk in chunks]
 
 
-def parse(body: bytes, wanted: Sequence[str], fee: FeeSchedule | None) -> list[Market]:
+def parse(body: bytes, wanted: Sequence[str], fee: FeeSchedule | None, _as_of_ns: int = 0) -> list[Market]:
     """The wanted markets in an answer to `paths`; ValueError in one sentence for nonsense.
 
     Without `fee` the markets have an unknown one until `parse_fees`.
@@ -175,7 +184,9 @@ def _market(sent: _Market, fee: FeeSchedule) -> Market:
         result=result,
         title=text_of(sent.title or ""),
         rules="\n\n".join(part for part in (sent.rules_primary, sent.rules_secondary) if part),
+        hides_outcome=True,
         event=sent.event_ticker,
+        waived_until_ns=iso_ns(sent.fee_waiver_expiration_time),
     )
 
 
@@ -195,50 +206,54 @@ def _event_of(market: Market) -> str:
     return market.event if isinstance(market, EventMarket) else ""
 
 
-def parse_fees(body: bytes, markets: Sequence[Market]) -> list[Market]:
+def parse_fees(body: bytes, markets: Sequence[Market], as_of_ns: int = 0) -> list[Market]:
     """`markets` with the fee of the series or event in `body`; others unchanged. ValueError for nonsense.
 
     The series comes first; the fee is known when the event has said that it overrides nothing, or what.
-    A fee type without a published formula (`flat`) stays unknown, so the market is not traded.
+    A fee type without a published formula (`flat`) stays unknown, so the market is not traded. `as_of_ns`
+    is when the answer came (wall clock).
     """
     try:
         answer = _decode_fees(body)
         if answer.series is None and answer.event is None:
             raise ValueError("neither a series nor an event is in it")
-        return [_priced(each, answer.series, answer.event) for each in markets]
+        return [_priced(each, answer.series, answer.event, as_of_ns) for each in markets]
     except UNREADABLE as error:
         raise ValueError(f"Kalshi's series or event cannot be read: {text_of(error)}") from error
 
 
-def _priced(market: Market, series: _Series | None, event: _Event | None) -> Market:
+def _priced(market: Market, series: _Series | None, event: _Event | None, as_of_ns: int) -> Market:
     """A market with what a series or an event says of its fee, unless the fee is known already."""
     if market.fee.kind is not FeeKind.UNKNOWN:
         return market
     own_event = _event_of(market)
     if series is not None and series_of(market.market) == series.ticker:
         fee = _rates(series.fee_type, series.fee_multiplier)
-        return replace(market, fee=fee if own_event else _known(fee))
+        return replace(market, fee=fee if own_event else _known(fee, market, SERIES_SOURCE, as_of_ns))
     if event is not None and event.event_ticker == own_event:
-        return replace(market, fee=_overridden(market.fee, event))
+        overrides = event.fee_type_override is not None or event.fee_multiplier_override is not None
+        source = EVENT_SOURCE if overrides else SERIES_SOURCE
+        fee = _known(_overridden(market.fee, event), market, source, as_of_ns)
+        return replace(market, fee=fee, hides_outcome=not event.mutually_exclusive)
     return market
 
 
 def _overridden(series: FeeSchedule, event: _Event) -> FeeSchedule:
-    """The fee where the event overrides formula, multiplier, both, or nothing (null) of the series."""
+    """The rates where the event overrides formula, multiplier, both, or nothing (null) of the series."""
     kind, multiplier = event.fee_type_override, event.fee_multiplier_override
     if kind is not None:
         if multiplier is None:
             multiplier = Decimal(series.rate_ppm) / _TAKER_PPM if series != UNKNOWN_FEE else None
-        return _known(_rates(kind, multiplier))
+        return _rates(kind, multiplier)
     if multiplier is None or series == UNKNOWN_FEE:
-        return _known(series)
+        return series
     fee = _rates("quadratic", multiplier)
     if series.rate_ppm:
         maker = Decimal(fee.rate_ppm * series.maker_rate_ppm) / series.rate_ppm
     else:
         # Nothing times a share is nothing: which share it was cannot be seen, so the largest counts.
         maker = max(_MAKER_PPM.values()) * multiplier
-    return _known(replace(fee, maker_rate_ppm=_ppm(maker)))
+    return replace(fee, maker_rate_ppm=_ppm(maker))
 
 
 def _rates(kind: str | None, multiplier: Decimal | None) -> FeeSchedule:
@@ -255,8 +270,12 @@ def _rates(kind: str | None, multiplier: Decimal | None) -> FeeSchedule:
     )
 
 
-def _known(fee: FeeSchedule) -> FeeSchedule:
-    return UNKNOWN_FEE if fee == UNKNOWN_FEE else replace(fee, kind=FeeKind.KALSHI)
+def _known(fee: FeeSchedule, market: Market, source: str, as_of_ns: int) -> FeeSchedule:
+    """The market's fee from rates that are final; UNKNOWN_FEE where there are none."""
+    if fee == UNKNOWN_FEE:
+        return UNKNOWN_FEE
+    waived_ns = market.waived_until_ns if isinstance(market, EventMarket) else 0
+    return replace(fee, kind=FeeKind.KALSHI, waived_until_ns=waived_ns, source=source, as_of_ns=as_of_ns)
 
 
 def _ppm(rate: Decimal) -> int:

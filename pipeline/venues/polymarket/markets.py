@@ -30,11 +30,17 @@ _LOT_UNITS = 10_000
 _MIN_COST_MICROS = 1_000_000
 _PPM = 1_000_000
 _EXPONENT_MAX = 4
+# Where a schedule says it comes from.
+FEE_SOURCE, FREE_SOURCE = "gamma feeSchedule", "gamma feesEnabled = false"
 
 
 class _Schedule(msgspec.Struct, gc=False):
     rate: Decimal
     exponent: Decimal
+
+
+class _Event(msgspec.Struct, gc=False, rename="camel"):
+    neg_risk_augmented: bool | None = None
 
 
 class _Market(msgspec.Struct, gc=False, rename="camel"):
@@ -49,6 +55,10 @@ class _Market(msgspec.Struct, gc=False, rename="camel"):
     order_min_size: Decimal | None = None
     fees_enabled: bool | None = None
     fee_schedule: _Schedule | None = None
+    group_item_title: str | None = None
+    neg_risk: bool | None = None
+    neg_risk_other: bool | None = None
+    events: list[_Event] | None = None
 
 
 _decode = msgspec.json.Decoder(list[_Market]).decode
@@ -66,16 +76,19 @@ def paths(markets: Sequence[str]) -> list[str]:
     return asked
 
 
-def parse(body: bytes, wanted: Sequence[str], fee: FeeSchedule | None) -> list[Market]:
-    """The wanted tokens in an answer to `paths`; ValueError in one sentence for nonsense."""
+def parse(body: bytes, wanted: Sequence[str], fee: FeeSchedule | None, as_of_ns: int = 0) -> list[Market]:
+    """The wanted tokens in an answer to `paths`; ValueError in one sentence for nonsense.
+
+    `as_of_ns` is when the answer came (wall clock).
+    """
     names = frozenset(wanted)
     try:
-        return [found for sent in _decode(body) for found in _tokens(sent, names, fee)]
+        return [found for sent in _decode(body) for found in _tokens(sent, names, fee, as_of_ns)]
     except UNREADABLE as error:
         raise ValueError(f"Polymarket's list of markets cannot be read: {text_of(error)}") from error
 
 
-def _tokens(sent: _Market, names: frozenset[str], fee: FeeSchedule | None) -> Iterator[Market]:
+def _tokens(sent: _Market, names: frozenset[str], fee: FeeSchedule | None, as_of_ns: int) -> Iterator[Market]:
     """A market for each of its two tokens that is wanted."""
     tokens = _decode_texts(sent.clob_token_ids or "[]")
     prices = _decode_texts(sent.outcome_prices or "[]")
@@ -94,14 +107,28 @@ def _tokens(sent: _Market, names: frozenset[str], fee: FeeSchedule | None) -> It
             lot_units=_LOT_UNITS,
             min_units=published_units(sent.order_min_size, scale.size_decimals),
             min_cost_micros=_MIN_COST_MICROS,
-            fee=fee or _fee(sent),
+            fee=fee or _fee(sent, as_of_ns),
             close_ns=iso_ns(sent.end_date),
             status=_status(sent, result),
             result=result,
             partner=tokens[1 - index],
             title=text_of(sent.question or ""),
             rules=sent.description or "",
+            hides_outcome=_hides_outcome(sent),
         )
+
+
+def _hides_outcome(sent: _Market) -> bool:
+    """Whether the question may have an outcome that is no market, or not a named one.
+
+    A market with a name of its own in its event is one of several: they are complete where the venue calls
+    them `negRisk` (exactly one wins), the event takes no further outcomes (`negRiskAugmented` is false) and
+    this one is no placeholder for others. What is not said counts against it.
+    """
+    if not sent.group_item_title and not sent.neg_risk:
+        return False
+    fixed = bool(sent.events) and all(each.neg_risk_augmented is False for each in sent.events or ())
+    return not sent.neg_risk or bool(sent.neg_risk_other) or not fixed
 
 
 def _result(sent: _Market, price: str) -> MarketResult:
@@ -120,10 +147,10 @@ def _status(sent: _Market, result: MarketResult) -> MarketStatus:
     return MarketStatus.OPEN if sent.accepting_orders else MarketStatus.PAUSED
 
 
-def _fee(sent: _Market) -> FeeSchedule:
+def _fee(sent: _Market, as_of_ns: int) -> FeeSchedule:
     """The published schedule; markets without fees have a known zero, no word at all is unknown."""
     if sent.fees_enabled is False:
-        return FeeSchedule(FeeKind.POLYMARKET)
+        return FeeSchedule(FeeKind.POLYMARKET, source=FREE_SOURCE, as_of_ns=as_of_ns)
     schedule = sent.fee_schedule
     if not sent.fees_enabled or schedule is None:
         return UNKNOWN_FEE
@@ -134,4 +161,10 @@ def _fee(sent: _Market) -> FeeSchedule:
     rate_ppm = rate * _PPM
     if rate_ppm != rate_ppm.to_integral_value() or exponent != exponent.to_integral_value():
         raise ValueError(f"a fee rate {rate} with exponent {exponent} is not one we can compute")
-    return FeeSchedule(FeeKind.POLYMARKET, rate_ppm=int(rate_ppm), exponent=int(exponent))
+    return FeeSchedule(
+        FeeKind.POLYMARKET,
+        rate_ppm=int(rate_ppm),
+        exponent=int(exponent),
+        source=FEE_SOURCE,
+        as_of_ns=as_of_ns,
+    )

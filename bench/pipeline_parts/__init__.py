@@ -1,0 +1,1 @@
+"""The parts of `bench pipeline`: each process of it is one module."""

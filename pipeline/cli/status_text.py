@@ -1,0 +1,123 @@
+"""Status text: the status object as lines for people.
+
+In: the object that `status.gather` makes. Out: lines. Pure; used by `status`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from pipeline.model import BookState
+
+
+def counter_lines(everything: dict[str, Any]) -> list[str]:
+    """The counters for people."""
+    out = []
+    for name, entry in everything.items():
+        out.append(f"{name}  (epoch {entry['epoch']})")
+        out += [f"  {label:<32} {value:>12}" for label, value in entry["counters"].items()]
+        out += [f"  error x{found['count']}: {found['text']}" for found in entry["errors"]]
+    return out
+
+
+def lines(state: dict[str, Any]) -> list[str]:
+    """The status for people."""
+    kind = "SIM " if state["simulated"] else ""
+    out = [
+        (
+            f"{kind}{state['mode'].upper()}  profile {state['profile']}  up {state['uptime_s']:.0f} s  "
+            f"config v{state['config_version']}{'  HALTED' if state['halted'] else ''}"
+        ),
+        f"opportunities {state['opportunities']}  trades {state['trades']}  P&L ${state['pnl_usd']}",
+        "",
+        f"{'WORKER':<18}{'PID':>8}  {'STATE':<10}{'RESTARTS':>8}  BEAT",
+    ]
+    for worker in state["workers"]:
+        age = worker["heartbeat_age_ms"]
+        beat = "-" if age is None else f"{age} ms"
+        out.append(
+            f"{worker['name']:<18}{worker['pid'] or '-':>8}  "
+            f"{worker['state']:<10}{worker['restarts']:>8}  {beat}"
+        )
+    out += ["", *venue_lines(state["venues"])]
+    out += hop_lines(state["hops"], state["seed_figures"])
+    out += race_lines(state["races"])
+    for label, counts in (("not offered", state["refusals"]), ("refused", state["rejections"])):
+        if counts:
+            out += ["", f"{label}: {most(counts)}"]
+    for event, held in state["positions"].items():
+        out.append(f"holds {event}: " + ", ".join(f"{venue} {size}" for venue, size in held.items()))
+    return out
+
+
+def venue_lines(venues: dict[str, dict[str, Any]]) -> list[str]:
+    """A line a venue for people, and one for each book that lost something and is not LIVE again."""
+    heads = f"{'MESSAGES':>10}{'GAPS':>6}{'RECONNECTS':>12}{'LAG p50/p99':>15}  {'VERIFIED':<10}"
+    out = [f"{'VENUE':<14}{'SOCKET':<12}{heads}BOOKS"]
+    for name, venue in venues.items():
+        states = Counter(book["state"] for book in venue["books"].values())
+        summary = ", ".join(f"{count} {word}" for word, count in sorted(states.items())) or "none"
+        lag, seen = lag_text(venue["lag_ms"]), verified(venue["books"])
+        out.append(
+            f"{name:<14}{venue['socket']:<12}{venue['messages']:>10}{venue['gaps']:>6}"
+            f"{venue['reconnects']:>12}{lag:>15}  {seen:<10}{summary}"
+        )
+    for name, venue in venues.items():
+        lost = Counter(
+            (book["state"], book["fault"])
+            for book in venue["books"].values()
+            if book["fault"] and book["state"] != BookState.LIVE.name
+        )
+        out += [f"{name}: {count} {state} since: {fault}" for (state, fault), count in sorted(lost.items())]
+    return out
+
+
+def lag_text(lag: dict[str, float] | None) -> str:
+    """The quantiles of a lag in milliseconds; negative where the venue's clock is ahead of ours."""
+    return "-" if lag is None else f"{lag['p50']:.0f}/{lag['p99']:.0f} ms"
+
+
+def verified(found: dict[str, dict[str, Any]]) -> str:
+    """How long ago the LIVE book that was verified longest ago was; n/m where only n of m ever were."""
+    live = [book["witnessed_s"] for book in found.values() if book["state"] == BookState.LIVE.name]
+    known = [seconds for seconds in live if seconds is not None]
+    if not known:
+        return "-"
+    return f"{max(known):.0f} s" if len(known) == len(live) else f"{len(known)}/{len(live)}"
+
+
+def hop_lines(hops: dict[str, dict[str, Any]], seeds: dict[str, str]) -> list[str]:
+    """A line a hop that something passed in the last minutes, beside what the seeds promise."""
+    passed = {name: hop for name, hop in hops.items() if hop["count"]}
+    if not passed:
+        return []
+    out = ["", f"{'HOP':<20}{'COUNT':>10}{'p50':>12}{'p99':>12}"]
+    for name, hop in passed.items():
+        seed = f"  the seeds: {seeds[name]}" if name in seeds else ""
+        p50, p99 = span(hop["p50_us"]), span(hop["p99_us"])
+        out.append(f"{name:<20}{hop['count']:>10}{p50:>12}{p99:>12}{seed}")
+    return out
+
+
+def span(us: float) -> str:
+    """Microseconds in the unit that reads best."""
+    if us < 1000:
+        return f"{us:.0f} us"
+    return f"{us / 1000:.1f} ms" if us < 1_000_000 else f"{us / 1_000_000:.1f} s"
+
+
+def race_lines(races: dict[str, Any]) -> list[str]:
+    """What is known of how long opportunities live, and how good the predictions were."""
+    if not races.get("lives"):
+        return []
+    median = "longer than was seen" if races["median_ms"] is None else f"{races['median_ms']:.0f} ms"
+    text = f"races: {races['lives']} lives, {races['censored_pct']:.0f} % censored, median {median}"
+    if races["brier"] is not None:
+        text += f", Brier {races['brier']} of {races['predictions']} predictions"
+    return ["", text]
+
+
+def most(counts: dict[str, int]) -> str:
+    """Counts by name, the biggest first."""
+    return ", ".join(f"{name} {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1]))

@@ -1,0 +1,176 @@
+"""Rows: what the scanner found of a direction, as its row in shared memory and as a message.
+
+In: a priced direction, and what is believed of it. Out: an `EventRow`, an `Opportunity`'s legs. Pure; used
+by the scanner's worker. Money is rounded to millionths here, for people; nobody books it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from pipeline.look import Look
+from pipeline.model import Confidence
+from pipeline.model_events import CLOSE, MODEL, SPOT, OrderLeg
+from pipeline.money import to_micros
+from pipeline.pairs import Direction, is_inverse
+from pipeline.pairs_checks import YEAR_NS, Verdict, annual_bp
+from pipeline.pricing import Priced, unwind_cost
+from pipeline.scanner.lead_lag import LeadSummary
+from pipeline.scanner.screen import Lane, LaneLeg
+from pipeline.wire import LegRef
+from shm.records import EVENT, EventRow
+
+PPM = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Belief:
+    """What is thought of an edge beside its numbers. `race_count` lives stand behind `race_ppm`, 0 for the
+    prior; `born_ns` is 0 where no edge stands.
+    """
+
+    confidence: Confidence = Confidence.LOW
+    race_ppm: int = 0
+    race_count: int = 0
+    born_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Modelled:
+    """What a model makes of an event, in millionths: P(YES pays) with its bounds, and a year's volatility."""
+
+    low_ppm: int
+    mid_ppm: int
+    high_ppm: int
+    sigma_ppm: int
+
+    def onto(self, row: EventRow) -> EventRow:
+        """The row with these figures in it."""
+        return row._replace(
+            model_low_ppm=self.low_ppm,
+            model_ppm=self.mid_ppm,
+            model_high_ppm=self.high_ppm,
+            sigma_ppm=self.sigma_ppm,
+        )
+
+
+def event_row(
+    priced: Priced,
+    verdict: Verdict,
+    belief: Belief,
+    lead: LeadSummary,
+    hurdle_pct: Decimal,
+    now_ns: int,
+) -> EventRow:
+    """A priced direction as a row for the screen. `verdict` may be stricter than the one of the pricing."""
+    direction, edge = priced.direction, priced.edge
+    row = _named(priced, verdict, belief, lead, now_ns)
+    if edge is None:
+        return row
+    review = direction.event.review
+    fee_first = edge.legs[0].fee
+    missed = PPM - belief.race_ppm
+    return row._replace(
+        has_numbers=1,
+        gross_micros=to_micros(edge.gross),
+        depth_micros=to_micros(edge.depth),
+        fee_buy_micros=to_micros(fee_first),
+        fee_sell_micros=to_micros(edge.fee - fee_first),
+        net_micros=to_micros(edge.net),
+        net_low_micros=to_micros(edge.net_low),
+        leg_risk_micros=to_micros(unwind_cost(priced)) * missed // PPM,
+        lock_up_micros=to_micros(lock_up(priced, hurdle_pct)),
+        worst_micros=to_micros(edge.payoff),
+        mismatch_ppm=int(review.mismatch * PPM) if review else 0,
+        annual_bp=annual_bp(edge, priced.left_ns),
+        cash_micros=to_micros(edge.cash),
+        size_units=edge.size_units,
+        size_decimals=edge.size_decimals,
+        gross_bp=edge.gross_bp,
+        edge_bp=edge.edge_bp,
+    )
+
+
+def lock_up(priced: Priced, hurdle_pct: Decimal) -> Decimal:
+    """Dollars that the cash would earn without risk until settlement; for spot nothing is locked up."""
+    if priced.edge is None or priced.direction.event.kind == SPOT:
+        return Decimal(0)
+    return priced.edge.cash * hurdle_pct * priced.left_ns / (100 * YEAR_NS)
+
+
+def _named(priced: Priced, verdict: Verdict, belief: Belief, lead: LeadSummary, now_ns: int) -> EventRow:
+    """The row without the edge's numbers. A direction with one leg shows it twice."""
+    direction = priced.direction
+    event, plans, looks = direction.event, direction.legs, priced.looks
+    buy, sell = plans[0], plans[min(1, len(plans) - 1)]
+    first, second = looks[0], looks[min(1, len(looks) - 1)]
+    return EVENT.empty()._replace(
+        event_id=event.id,
+        title=event.title,
+        kind=direction.kind,
+        direction=direction.index,
+        legs=len(plans),
+        buy_venue=buy.leg.venue,
+        buy_market=buy.leg.market,
+        buy_inverse=int(is_inverse(buy.leg)),
+        buy_action=buy.action,
+        buy_outcome=buy.outcome,
+        sell_venue=sell.leg.venue,
+        sell_market=sell.leg.market,
+        sell_inverse=int(is_inverse(sell.leg)),
+        sell_action=sell.action,
+        sell_outcome=sell.outcome,
+        close_wall_ns=event.close_ns,
+        confidence=belief.confidence,
+        race_ppm=belief.race_ppm,
+        race_count=belief.race_count,
+        born_ns=belief.born_ns,
+        lead_leg=lead.leg,
+        lead_ns=lead.lag_ns,
+        lead_count=lead.count,
+        lead_total=lead.total,
+        reason=verdict.reason,
+        value_micros=to_micros(verdict.value),
+        limit_micros=to_micros(verdict.limit),
+        buy_row=first.book.number if first else 0,
+        sell_row=second.book.number if second else 0,
+        buy_epoch=first.book.epoch if first else 0,
+        sell_epoch=second.book.epoch if second else 0,
+        buy_socket_ns=first.book.socket_ns if first else 0,
+        sell_socket_ns=second.book.socket_ns if second else 0,
+        computed_ns=now_ns,
+    )
+
+
+def leg_ref(leg: OrderLeg, look: Look) -> LegRef:
+    """A leg and the very row it was priced on."""
+    book = look.book
+    return LegRef(
+        leg.venue,
+        leg.market,
+        leg.outcome,
+        leg.action,
+        leg.limit_ticks,
+        look.row,
+        book.epoch,
+        book.number,
+        book.socket_ns,
+        book.publish_ns,
+    )
+
+
+def screened(direction: Direction, hurdle_pct: Decimal) -> Lane:
+    """The direction as the screen takes it, with the most that a unit of all legs can pay."""
+    legs = tuple(
+        LaneLeg(plan.leg.venue, plan.leg.market, plan.action, plan.outcome) for plan in direction.legs
+    )
+    if direction.kind == MODEL or any(plan.leg.convert[1] for plan in direction.legs):
+        # A probability, or prices in another currency: best prices alone say nothing.
+        return Lane(legs, None)
+    if direction.kind == CLOSE:
+        # What is given up is worth more the nearer its settlement is: ten years away it is worth least.
+        return Lane(legs, -direction.table.most / (1 + hurdle_pct / 10))
+    if direction.kind == SPOT:
+        return Lane(legs, -direction.event.transfer_usd)
+    return Lane(legs, direction.table.settled)
