@@ -2,8 +2,8 @@
 
 In: pairs of Kalshi and Polymarket; a venue on loopback whose every message changes an opportunity. Out: p50,
 p90 and p99 in microseconds at 1,000 messages a second, by hop; those of the design read literally (WebSocket
-defaults, json, numpy records) in the same run; what 30,000 a second do to time, queue and memory. Run by
-`run.py bench pipeline` while nothing else runs.
+defaults, json, numpy records) in the same run, and of our scanner with `scanner.spin_us` set; what 30,000 a
+second do to time, queue and memory. Run by `run.py bench pipeline` while nothing else runs.
 
 Feed and scanner are the real processes; the trader's door is the real inbox, stamped where the trader stamps.
 The sender's moment of each message is found again by the opportunity's size. A message that was overtaken by
@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.pipeline_parts.figures import HOPS, Run, percentile
-from bench.pipeline_parts.worlds import Literal, Ours
+from bench.pipeline_parts.worlds import Literal, Ours, Spinning
 from pipeline.cli.common import say
 
 PAIRS = 10
@@ -52,13 +52,17 @@ def one_run(
     with Ours(folder / "ours", PAIRS) as ours:
         paced = ours.measure(rate, seconds)
         flood = ours.measure(SUSTAINED_RATE, sustained) if sustained else None
+    with Spinning(folder / "spinning", PAIRS) as spinning:
+        spun = spinning.measure(rate, seconds)
     with Literal(folder / "literal", PAIRS) as literal:
         theirs = literal.measure(rate, seconds)
     figures = {f"ours_{name}": value for name, value in summary(paced).items()}
+    figures |= {f"spinning_{name}": value for name, value in summary(spun).items()}
     figures |= {f"literal_{name}": value for name, value in summary(theirs).items()}
-    figures["ratio_p50"] = figures["ours_p50_us"] / figures["literal_p50_us"]
+    for who in ("ours", "spinning"):
+        figures[f"{who}_ratio_p50"] = figures[f"{who}_p50_us"] / figures["literal_p50_us"]
     for hop in HOPS:
-        for who, measured in (("ours", paced), ("literal", theirs)):
+        for who, measured in (("ours", paced), ("spinning", spun), ("literal", theirs)):
             for share in (50, 99):
                 figures[f"{who}_{hop}_p{share}"] = percentile(measured.hops[hop], share)
     return figures | (growth(flood) if flood else {})

@@ -95,6 +95,7 @@ class ScannerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     quiet_ms: int = 30000
     opportunity_ttl_ms: int = 250
     repeat_ms: int = 500
+    spin_us: int = 0
     persist_ms: int = 500
     half_life_ms: int = 500
     race_min: int = 20

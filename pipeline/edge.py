@@ -19,7 +19,7 @@ from functools import lru_cache
 from math import lcm
 from typing import NamedTuple
 
-from pipeline.edge_sides import NO_LIMIT, EdgeLeg, Side
+from pipeline.edge_sides import NO_LIMIT, EdgeLeg
 from pipeline.edge_walk import Cap, Walk
 from pipeline.fees import money_decimals
 from pipeline.model import EXACT, Ladder
@@ -133,7 +133,7 @@ class Trade:
         decimals = money_decimals(max([leg.scale.price_decimals for leg in legs]), size)
         self.size_decimals = size
         self.decimals, self.payoff = _payoff(payoff, size, decimals)
-        sides = self.sides = [Side(leg, size, self.decimals) for leg in legs]
+        sides = self.sides = [leg.side(size, self.decimals) for leg in legs]
         self.lot = lcm(*[(leg.lot_units or 1) * side.units for leg, side in zip(legs, sides, strict=True)])
 
     def smallest(self, legs: Sequence[EdgeLeg]) -> int | None:

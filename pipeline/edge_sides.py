@@ -7,7 +7,7 @@ walk reaches them. Pure integers; used by the edge arithmetic alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pipeline.fees import FLOOR_SCALE, formula
@@ -25,7 +25,8 @@ class EdgeLeg:
     Buying YES or base takes the asks, buying NO the bids (a unit costs 1 - price); selling YES or
     base takes the bids, selling NO the asks (a unit brings 1 - price). `action` is "buy" or "sell",
     `outcome` "yes", "no" or "base". `grid_ticks` is the price grid, `lot_units` the size grid,
-    `min_units` and `min_cost_micros` the smallest order; 0 means the venue states none.
+    `min_units` and `min_cost_micros` the smallest order; 0 means the venue states none. `sides` keeps
+    the leg on the scales that it was priced on: a leg is often priced with one changing partner.
     """
 
     ladder: Ladder
@@ -37,6 +38,19 @@ class EdgeLeg:
     lot_units: int = 0
     min_units: int = 0
     min_cost_micros: int = 0
+    shown_units: int = field(default=0, init=False, compare=False, repr=False)
+    sides: dict[tuple[int, int], Side] = field(default_factory=dict, init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Add up what the ladder shows, on the leg's own scale."""
+        object.__setattr__(self, "shown_units", sum([units for _, units in self.ladder]))
+
+    def side(self, size_decimals: int, decimals: int) -> Side:
+        """The leg on these scales."""
+        made = self.sides.get((size_decimals, decimals))
+        if made is None:
+            made = self.sides[size_decimals, decimals] = Side(self, size_decimals, decimals)
+        return made
 
 
 class Part(NamedTuple):

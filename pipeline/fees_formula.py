@@ -154,18 +154,28 @@ def _kalshi_high(
     tick, cent = 10 ** (decimals - 4), 10 ** (decimals - 2)
     grid = gcd(step, cent)
 
+    # The same few prices come again and again.
+    @lru_cache(maxsize=256)
+    def of_one(price: int) -> tuple[int, int, int, int]:
+        """Of one contract the fee alone and the trade fee, what stays of it, and of any part of one."""
+        least = trade_fee(price, contract)
+        charged = gcd(step, price * contract)
+        small = max(0, (cent - 1) // charged * charged - least)
+        return fee(price, contract), least, small, step - gcd(step, price, tick)
+
     def high(price: int, units: int) -> int:
         whole, rest = divmod(units, contract)
         if whole + bool(rest) <= 1:
             return fee(price, units)
-        worst = whole * fee(price, contract) + fee(price, rest)
+        alone, least, small, of_rest = of_one(price)
+        worst = whole * alone
+        if rest:
+            worst += fee(price, rest)
         if step > cent:
             return worst
-        least, notional = trade_fee(price, contract), price * units
-        charged = gcd(step, price * contract)
-        small = max(0, (cent - 1) // charged * charged - least)
-        held = cent + whole * small + (step - gcd(step, price, tick) if rest else 0)
-        paid: int = notional + whole * least + trade_fee(price, rest) + held
+        notional = price * units
+        held = cent + whole * small + (of_rest if rest else 0)
+        paid: int = notional + whole * least + (trade_fee(price, rest) if rest else 0) + held
         # Balances are whole steps and rebates whole cents, so what is paid in all is so too.
         return min(worst, paid // grid * grid - notional)
 

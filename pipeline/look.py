@@ -5,8 +5,8 @@ In: rows of a feed's segment. Out: a frozen `Look`. Pure; scanner and trader pri
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from pipeline.model import BookState, Scale
 from shm.books import BookRow
@@ -15,12 +15,16 @@ from shm.records import MarketRow
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A book's row, its metadata, and what the stored state was worth when it was read."""
+    """A book's row, its metadata, and what the stored state was worth when it was read.
+
+    `derived` keeps what was made of it, by name: as long as the book is the same look, so is that.
+    """
 
     row: int
     book: BookRow
     market: MarketRow
     state: BookState
+    derived: dict[object, Any] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def scale(self) -> Scale:

@@ -10,6 +10,8 @@ from decimal import Decimal
 
 from pipeline.model import EXACT
 
+MILLION = Decimal(1_000_000)
+
 
 def to_decimal(units: int, decimals: int) -> Decimal:
     """The exact Decimal of an integer count of 10^-decimals."""
@@ -26,4 +28,4 @@ def money_text(amount: Decimal) -> str:
 
 def to_micros(amount: Decimal) -> int:
     """Millionths of a dollar for display columns in shared memory, rounded half even; never booked."""
-    return int(amount.scaleb(6).to_integral_value())
+    return round(amount * MILLION)

@@ -8,7 +8,7 @@ again before it orders: the same questions.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -31,6 +31,7 @@ from shm.books import BookRow
 from shm.records import MarketRow
 
 MILLISECOND_NS = 1_000_000
+NOT_TRADABLE = int(BookFlag.NOT_TRADABLE)  # a plain number: flags are asked for in every look
 SECOND_NS = 1_000_000_000
 YEAR_NS = 365 * 86_400 * SECOND_NS
 MAX_ANNUAL_BP = 10**12
@@ -48,6 +49,11 @@ class LegView:
     state: BookState
     market: MarketRow | None
     fee: FeeSchedule
+    fee_known: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Ask once: a view is looked at as long as its book stays."""
+        object.__setattr__(self, "fee_known", is_known(self.fee))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ def check_books(
         if verdict.reason:
             return verdict
     for view in views:
-        if not is_known(view.fee):
+        if not view.fee_known:
             return refused(Reason.FEE_UNKNOWN, int(view.fee.kind), int(FeeKind.KALSHI))
     verdict = check_event(direction, views, limits)
     return verdict if verdict.reason else check_ages(views, limits, now_ns)
@@ -141,7 +147,7 @@ def _check_book(plan: LegPlan, view: LegView) -> Verdict:
     # A contract quoted at 0 or 1 is decided. An event leg with outcome "no" could mean the same as
     # its polarity or the opposite: rather no trade than both legs on the same side.
     decided = plan.outcome != "base" and best >= 10**market.price_decimals
-    if best <= 0 or decided or book.flags & BookFlag.NOT_TRADABLE or plan.leg.outcome == "no":
+    if best <= 0 or decided or book.flags & NOT_TRADABLE or plan.leg.outcome == "no":
         return refused(Reason.NOT_TRADABLE, to_decimal(best, market.price_decimals), 1)
     return PASSED
 

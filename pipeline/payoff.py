@@ -10,7 +10,7 @@ value (result "scalar"), Polymarket one half, and some rules give back what was 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
 
 from pipeline.model import EXACT
@@ -42,37 +42,32 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class PayoffTable:
-    """All rows of a trade."""
+    """All rows of a trade, and what follows from them in dollars a unit of all legs.
+
+    `worst` is paid for sure where nothing is refunded (a row with a refund depends on the prices: where
+    `may_refund`, ask `worst_net` too), `settled` for sure if no market is called off, and `most` at best
+    then, which is what a close gives up. `may_be_void` says that a market can be called off at all.
+    """
 
     rows: tuple[Row, ...]
+    worst: Decimal = field(init=False)
+    settled: Decimal = field(init=False)
+    most: Decimal = field(init=False)
+    may_refund: bool = field(init=False)
+    may_be_void: bool = field(init=False)
 
-    @property
-    def worst(self) -> Decimal:
-        """Dollars a unit of all legs pays for sure, where nothing is refunded.
-
-        A row with a refund depends on the prices: where `may_refund`, ask `worst_net` too.
-        """
-        return min(row.payoff for row in self.rows if not row.refunded)
-
-    @property
-    def may_be_void(self) -> bool:
-        """Whether any row has a market that is called off."""
-        return any(row.void for row in self.rows)
-
-    @property
-    def most(self) -> Decimal:
-        """Dollars a unit of all legs pays at best if no market is called off: what a close gives up."""
-        return max(row.payoff for row in self.rows if not row.void)
-
-    @property
-    def settled(self) -> Decimal:
-        """Dollars a unit of all legs pays for sure if no market is called off."""
-        return min(row.payoff for row in self.rows if not row.void)
-
-    @property
-    def may_refund(self) -> bool:
-        """Whether a row pays back what a leg cost."""
-        return any(row.refunded for row in self.rows)
+    def __post_init__(self) -> None:
+        """Draw the conclusions once: every look at a pair asks for them."""
+        decided = [row.payoff for row in self.rows if not row.void]
+        conclusions = {
+            "worst": min(row.payoff for row in self.rows if not row.refunded),
+            "settled": min(decided),
+            "most": max(decided),
+            "may_refund": any(row.refunded for row in self.rows),
+            "may_be_void": any(row.void for row in self.rows),
+        }
+        for name, value in conclusions.items():
+            object.__setattr__(self, name, value)
 
 
 def table(event: Event, plans: Sequence[LegPlan]) -> PayoffTable:

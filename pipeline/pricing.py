@@ -33,6 +33,7 @@ from pipeline.pairs_checks import (
 from pipeline.payoff import worst_net
 from shm.records import MarketRow
 
+NOTHING = LegView(None, BookState.EMPTY, None, UNKNOWN_FEE)
 MICRO = Decimal("0.000001")
 
 
@@ -147,11 +148,11 @@ def unwind_cost(priced: Priced) -> Decimal:
         if look is None:
             continue
         bids, asks = look.book.bids, look.book.asks
+        lost = leg.cash
         if bids and asks:
             spread = to_decimal(asks[0][0] - bids[0][0], look.market.price_decimals)
-            worst = max(worst, spread * size + 2 * leg.fee)
-        else:
-            worst = max(worst, leg.cash)
+            lost = spread * size + leg.fee + leg.fee
+        worst = max(worst, lost)
     return worst
 
 
@@ -176,11 +177,14 @@ def _units(held: Decimal | None, legs: Sequence[EdgeLeg]) -> int:
 def leg_view(look: Look | None, wall_ns: int) -> LegView:
     """A look as the checks want it."""
     if look is None:
-        return LegView(None, BookState.EMPTY, None, UNKNOWN_FEE)
-    fee = _fee(look.market)
-    return LegView(
-        look.book, look.state, look.market, effective(fee, wall_ns) if fee.waived_until_ns else fee
-    )
+        return NOTHING
+    view: LegView | None = look.derived.get("view")
+    if view is None:
+        fee = _fee(look.market)
+        view = LegView(look.book, look.state, look.market, effective(fee, wall_ns))
+        if not fee.waived_until_ns:
+            look.derived["view"] = view
+    return view
 
 
 @lru_cache(maxsize=4096)
@@ -198,12 +202,14 @@ def _legs(
     for plan, look, view in zip(direction.legs, looks, views, strict=True):
         if look is None or look.state != BookState.LIVE or look.market.price_decimals < 0:
             return None, converts
-        if look.market.size_decimals < 0 or not is_known(view.fee):
+        if look.market.size_decimals < 0 or not view.fee_known:
             return None, converts
-        leg: EdgeLeg | None = edge_leg(plan, look.book, look.market, view.fee)
+        leg: EdgeLeg | None = look.derived.get((plan.action, plan.outcome, view.fee))
+        if leg is None:
+            leg = edge_leg(plan, look.book, look.market, view.fee)
+            look.derived[plan.action, plan.outcome, view.fee] = leg
         if plan.leg.convert[1]:
             converts = True
-            assert leg is not None
             leg = _in_dollars(plan, leg, books, now_ns)
         if leg is None:
             return None, converts
@@ -220,7 +226,7 @@ def _in_dollars(plan: LegPlan, leg: EdgeLeg, books: Books, now_ns: int) -> EdgeL
     if look is None or look.state != BookState.LIVE or look.market.price_decimals < 0:
         return None
     fee = _fee(look.market)
-    if fee.kind != FeeKind.BPS:
+    if fee.kind != FeeKind.BPS or not is_known(fee):
         # The rates of the other kinds are no share of the price.
         return None
     own_ppm = leg.fee.rate_ppm if leg.fee.kind == FeeKind.BPS else 0

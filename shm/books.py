@@ -1,8 +1,8 @@
 """Books: a feed's order books, its market directory, its connections, and the columns for the screen.
 
 In: book rows that a feed keeps ready. Out: whole book rows to scanner, trader and dashboard. Row i of
-the books, of the directory, of the screen and of the history speak of the same market. Book payload, in
-words, called a page:
+the books, of the directory, of the screen and of the history speak of the same market; shm.notices says
+which rows changed. Book payload, in words, called a page:
 
     0 epoch  1 incarnation  2 connection  3 state  4 reason  5 flags
     6 venue_ns  7 socket_ns  8 publish_ns  9 bid levels  10 ask levels  11 witness_ns  12..18 spare

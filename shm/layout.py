@@ -32,9 +32,11 @@ read whole: a row is 8 words (the published number first) and four slots of [beg
 from __future__ import annotations
 
 import hashlib
+import struct
 from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
 
 MAGIC = int.from_bytes(b"PARALLAX", "little")
@@ -133,14 +135,24 @@ def layout_hash(sections: Iterable[Section]) -> int:
 
 def text_to_words(text: str, words: int) -> list[int]:
     """Pack text into words as UTF-8, cut at a character boundary, padded with zeros."""
-    raw = text.encode("utf-8", "replace")[: words * WORD]
-    raw = raw.decode("utf-8", "ignore").encode("utf-8").ljust(words * WORD, b"\0")
+    raw = _encoded(text, words * WORD).ljust(words * WORD, b"\0")
     return [int.from_bytes(raw[i : i + WORD], "little", signed=True) for i in range(0, words * WORD, WORD)]
 
 
 def words_to_text(words: Iterable[int]) -> str:
     """Unpack text packed by `text_to_words`; foreign bytes show as replacement characters."""
-    raw = b"".join(word.to_bytes(WORD, "little", signed=True) for word in words)
+    return _decoded(b"".join(word.to_bytes(WORD, "little", signed=True) for word in words))
+
+
+@lru_cache(maxsize=4096)
+def _encoded(text: str, size: int) -> bytes:
+    """UTF-8 of at most so many bytes, cut at a character boundary. Rows repeat their texts."""
+    return text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore").encode("utf-8")
+
+
+@lru_cache(maxsize=4096)
+def _decoded(raw: bytes) -> str:
+    """Text up to the first zero; foreign bytes show as replacement characters."""
     return raw.split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
@@ -166,34 +178,33 @@ class Record(Generic[RowT]):
                 self.fields.append((name, get_args(hint)[1] // WORD))
         self.words = sum(words or 1 for _, words in self.fields) + SPARE_WORDS
         self.drawing = f"{row_type.__name__}:{self.fields}"
+        # One call packs a row: a scanner writes thousands of them a second.
+        cells = "".join(f"{words * WORD}s" if words else "q" for _, words in self.fields)
+        self._struct = struct.Struct(f"={cells}{SPARE_WORDS * WORD}x")
+        self._texts = [(at, words * WORD) for at, (_, words) in enumerate(self.fields) if words]
+        self._empty: RowT = self.unpack(array("q", bytes(self.words * WORD)))
 
     def pack(self, row: RowT) -> array[int]:
         """Words of one row. Raises OverflowError when an integer is beyond int64."""
-        cells = array("q")
-        for (_, words), value in zip(self.fields, row, strict=True):
-            if words:
-                cells.extend(text_to_words(value, words))
-            else:
-                cells.append(value)
-        cells.extend([0] * SPARE_WORDS)
-        return cells
+        values = list(row)
+        for at, size in self._texts:
+            values[at] = _encoded(values[at], size)
+        try:
+            packed = self._struct.pack(*values)
+        except struct.error as error:
+            raise OverflowError(f"{self.row_type.__name__}: {error}") from error
+        return array("q", packed)
 
     def unpack(self, cells: array[int]) -> RowT:
         """The row that `pack` made words of."""
-        values: list[int | str] = []
-        at = 0
-        for _, words in self.fields:
-            if words:
-                values.append(words_to_text(cells[at : at + words]))
-                at += words
-            else:
-                values.append(cells[at])
-                at += 1
+        values = list(self._struct.unpack(cells.tobytes()))
+        for at, _ in self._texts:
+            values[at] = _decoded(values[at])
         return self.row_type._make(values)  # type: ignore[attr-defined,no-any-return]
 
     def empty(self) -> RowT:
         """A row of zeros and empty texts."""
-        return self.unpack(array("q", bytes(self.words * WORD)))
+        return self._empty
 
     def section(self, name: str, rows: int, *, kept: bool = False) -> Section:
         """A SLOTS section holding `rows` such records."""

@@ -65,7 +65,12 @@ def pair(number: int) -> EventConfig:
 
 
 def pipeline_config(
-    folder: Path, pairs: int, url: str = "ws://127.0.0.1:1/", rest_url: str = "", depth: int = 25
+    folder: Path,
+    pairs: int,
+    url: str = "ws://127.0.0.1:1/",
+    rest_url: str = "",
+    depth: int = 25,
+    spin_us: int = 0,
 ) -> Config:
     """A run of its own in a folder. Every repeat is sent: with repeats kept back there is less to do."""
     return sealed(
@@ -75,7 +80,12 @@ def pipeline_config(
                 POLYMARKET: VenueConfig(url="ws://127.0.0.1:1/", rest_url=""),
             },
             scanner=ScannerConfig(
-                heartbeat_ms=5_000, proof_ms=60_000, quiet_ms=HOUR_MS, repeat_ms=0, hurdle_pct="0"
+                heartbeat_ms=5_000,
+                proof_ms=60_000,
+                quiet_ms=HOUR_MS,
+                repeat_ms=0,
+                hurdle_pct="0",
+                spin_us=spin_us,
             ),
             risk=RiskConfig(
                 min_edge_bp=0,

@@ -152,7 +152,9 @@ class World:
 
 
 class Ours(World):
-    """The real feed and the real scanner."""
+    """The real feed and the real scanner, which looks on for `spin_us` before it sleeps."""
+
+    spin_us = 0
 
     def open(self, url: str, rest_url: str) -> None:
         """Set up a run directory as the supervisor does, and start the workers."""
@@ -160,7 +162,7 @@ class Ours(World):
         self._sealer = Sealer(make_key(run_directory))
         make_bell(run_directory)
         self._inbox = Inbox(run_directory)
-        self.config: Config = pipeline_config(self.folder, self.pairs, url, rest_url)
+        self.config: Config = pipeline_config(self.folder, self.pairs, url, rest_url, spin_us=self.spin_us)
         (run_directory / CONFIG_FILE).write_bytes(encode(self.config))
         self.line(self.start("-m", f"{PARTS}.still", self.config.shm_directory, str(self.pairs)))
         self.watched = [self.start(str(SCRIPT), "feed", KALSHI), self.start(str(SCRIPT), "scanner")]
@@ -195,6 +197,12 @@ class Ours(World):
         """Unbind."""
         if hasattr(self, "_inbox"):
             self._inbox.close()
+
+
+class Spinning(Ours):
+    """The same, with a scanner that never sleeps at this pace."""
+
+    spin_us = 5_000
 
 
 class Literal(World):

@@ -142,6 +142,7 @@ class Scanner(Model):
     quiet_ms: int = _key(30000, LIVE, "ms: no message for a market longer is QUIET", ge=100, le=86_400_000)
     opportunity_ttl_ms: int = _key(250, LIVE, "ms: an opportunity may be acted on so long", ge=10, le=60_000)
     repeat_ms: int = _key(500, LIVE, "ms: the same opportunity is sent again after", ge=0, le=60_000)
+    spin_us: int = _key(0, LIVE, "us the scanner looks on without a rest before it sleeps", ge=0, le=10**6)
     persist_ms: int = _key(500, LIVE, "ms: a gap within one venue must last so long", ge=0, le=60_000)
     half_life_ms: int = _key(
         500, LIVE, "ms: half of all opportunities last so long (prior)", ge=1, le=3_600_000

@@ -35,6 +35,11 @@ class Display:
         self._clock = clock
         self._believed = believed
 
+    def announce(self, now_ns: int) -> None:
+        """Wake the scanner for what is about to be published; it waits for that a moment."""
+        if self._doorbell.ring(now_ns):
+            self._gauges.bell()
+
     def show(self, touched: Iterable[str], socket_ns: int = 0) -> None:
         """Publish books as they are now, and wake the scanner; `socket_ns` 0 where no message came."""
         now = self._clock.monotonic_ns()

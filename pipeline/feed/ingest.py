@@ -41,6 +41,8 @@ class Ingest:
         A book that several of them changed is published once, as the last of them left it: under a
         burst readers get the newest book, and no queue grows.
         """
+        # Waking takes the scanner as long as all that follows takes us: so both happen at once.
+        self._display.announce(socket_ns)
         decode, apply, index = link.codec.decode, self._keeper.apply_into, link.index
         watching = self._second.watching
         touched: dict[str, None] = {}

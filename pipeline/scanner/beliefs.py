@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pipeline.config import ScannerConfig
 from pipeline.edge import Edge
-from pipeline.model import BookFlag, Reason
+from pipeline.model import Reason
 from pipeline.model_events import MODEL
 from pipeline.money import to_micros
 from pipeline.pairs_checks import Verdict
@@ -83,10 +83,11 @@ class Beliefs:
         lane.born_ns = self._race.seen(key, now_ns, class_, *numbers)
         odds = self._race.odds(key, now_ns, latency_ns)
         books = [look.book for look in priced.looks if look is not None]
-        flags = BookFlag(0)
+        flags, oldest_ns = 0, now_ns
         for book in books:
             flags |= book.flags
-        age_ns = now_ns - min(book.socket_ns for book in books)
+            oldest_ns = min(oldest_ns, book.socket_ns)
+        age_ns = now_ns - oldest_ns
         grade = confidence(edge, shown(priced, edge), flags, age_ns, odds.ppm, race_is_prior=odds.prior)
         return Belief(grade, odds.ppm, odds.lives, lane.born_ns)
 
@@ -121,10 +122,7 @@ class Beliefs:
 def shown(priced: Priced, edge: Edge) -> list[int]:
     """Units that each leg's ladder shows, on the edge's size scale."""
     assert priced.legs is not None
-    return [
-        sum([units for _, units in leg.ladder]) * 10 ** (edge.size_decimals - leg.scale.size_decimals)
-        for leg in priced.legs
-    ]
+    return [leg.shown_units * 10 ** (edge.size_decimals - leg.scale.size_decimals) for leg in priced.legs]
 
 
 def _limits(config: ScannerConfig) -> tuple[int, int]:

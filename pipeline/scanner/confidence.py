@@ -23,7 +23,7 @@ MEDIUM_RACE_PPM = 300_000
 HIGH_COVER = 2
 """High asks each leg to show at least twice the size, medium more than the size."""
 
-UNPROVEN = BookFlag.UNVERIFIED | BookFlag.POLLED
+UNPROVEN = int(BookFlag.UNVERIFIED | BookFlag.POLLED)
 """No sequence number and no checksum that held, or a book that was asked for and not sent."""
 
 

@@ -126,8 +126,10 @@ class Following:
         if followed.quotes is None:
             followed.quotes = self._quotes(book, now_ns)
         if followed.quotes is not None:
-            followed.quotes[0].best(bid, bid_units, now_ns)
-            followed.quotes[1].best(ask, ask_units, now_ns)
+            if top[:2] != followed.top[:2]:
+                followed.quotes[0].best(bid, bid_units, now_ns)
+            if top[2:] != followed.top[2:]:
+                followed.quotes[1].best(ask, ask_units, now_ns)
         if followed.mids is not None and bid_units and ask_units:
             if now_ns - followed.moved_ns > GAP_NS:
                 followed.mids.clear()

@@ -7,12 +7,14 @@ rows it gives out. Used by the scanner's worker. Closing directions come and go 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from decimal import Decimal
 
 from pipeline.model import Reason
 from pipeline.model_events import MODEL, Event
 from pipeline.pairs import Direction, closing, directions
+from pipeline.scanner.rows import named_row
+from shm.records import EventRow
 
 Book = tuple[str, str]
 """Venue and market."""
@@ -20,7 +22,7 @@ Book = tuple[str, str]
 
 @dataclass(slots=True, eq=False)
 class Lane:
-    """One direction, its row, and what was last thought of it.
+    """One direction, its row with what never changes of it, and what was last thought of it.
 
     `looked_ns` is when it was last priced, `sent_ns` when last offered. `born_ns` is since when an edge
     stands here without a break, 0 where none does. `held` bounds a close, in contracts. `number` is its
@@ -29,13 +31,13 @@ class Lane:
 
     direction: Direction
     row: int
+    named: EventRow
     number: int = -1
     looked_ns: int = 0
     sent_ns: int = 0
     born_ns: int = 0
     reason: Reason | None = None
     held: Decimal | None = None
-    changed: bool = field(default=True)
 
     @property
     def books(self) -> list[Book]:
@@ -102,10 +104,11 @@ class Lanes:
                 if not self._free:
                     self._no_room(direction)
                     continue
-                lane_or_none = self._lanes[key] = Lane(direction, self._free.pop())
+                lane_or_none = self._lanes[key] = Lane(direction, self._free.pop(), named_row(direction))
                 self.version += 1
             elif lane_or_none.direction != direction:
                 lane_or_none.direction = direction
+                lane_or_none.named = named_row(direction)
                 self.version += 1
             lane_or_none.held = quantities.get(key)
         self._of = {}

@@ -11,7 +11,6 @@ from decimal import Decimal
 
 from pipeline.digital import Mids, quote
 from pipeline.edge import EdgeLeg, evaluate
-from pipeline.fees import is_known
 from pipeline.look import Books, Look
 from pipeline.model import BookState, Reason
 from pipeline.model_events import EventLeg
@@ -51,7 +50,7 @@ def price_model(
     left_ns = time_left(direction.event, (look,), wall_ns)
     modelled = _modelled(direction, spot, mids, left_ns)
     legs, edge, payoff = None, None, Decimal(0)
-    if look is not None and look.state == BookState.LIVE and is_known(view.fee) and modelled:
+    if look is not None and look.state == BookState.LIVE and view.fee_known and modelled:
         plan = direction.legs[0]
         yes = plan.outcome == ("no" if plan.leg.polarity == "inverse" else "yes")
         worth = modelled.low_ppm if yes else 1_000_000 - modelled.high_ppm

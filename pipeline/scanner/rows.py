@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from pipeline.edge import Edge
 from pipeline.look import Look
 from pipeline.model import Confidence
 from pipeline.model_events import CLOSE, MODEL, SPOT, OrderLeg
@@ -55,56 +56,11 @@ class Modelled:
         )
 
 
-def event_row(
-    priced: Priced,
-    verdict: Verdict,
-    belief: Belief,
-    lead: LeadSummary,
-    hurdle_pct: Decimal,
-    now_ns: int,
-) -> EventRow:
-    """A priced direction as a row for the screen. `verdict` may be stricter than the one of the pricing."""
-    direction, edge = priced.direction, priced.edge
-    row = _named(priced, verdict, belief, lead, now_ns)
-    if edge is None:
-        return row
-    review = direction.event.review
-    fee_first = edge.legs[0].fee
-    missed = PPM - belief.race_ppm
-    return row._replace(
-        has_numbers=1,
-        gross_micros=to_micros(edge.gross),
-        depth_micros=to_micros(edge.depth),
-        fee_buy_micros=to_micros(fee_first),
-        fee_sell_micros=to_micros(edge.fee - fee_first),
-        net_micros=to_micros(edge.net),
-        net_low_micros=to_micros(edge.net_low),
-        leg_risk_micros=to_micros(unwind_cost(priced)) * missed // PPM,
-        lock_up_micros=to_micros(lock_up(priced, hurdle_pct)),
-        worst_micros=to_micros(edge.payoff),
-        mismatch_ppm=int(review.mismatch * PPM) if review else 0,
-        annual_bp=annual_bp(edge, priced.left_ns),
-        cash_micros=to_micros(edge.cash),
-        size_units=edge.size_units,
-        size_decimals=edge.size_decimals,
-        gross_bp=edge.gross_bp,
-        edge_bp=edge.edge_bp,
-    )
-
-
-def lock_up(priced: Priced, hurdle_pct: Decimal) -> Decimal:
-    """Dollars that the cash would earn without risk until settlement; for spot nothing is locked up."""
-    if priced.edge is None or priced.direction.event.kind == SPOT:
-        return Decimal(0)
-    return priced.edge.cash * hurdle_pct * priced.left_ns / (100 * YEAR_NS)
-
-
-def _named(priced: Priced, verdict: Verdict, belief: Belief, lead: LeadSummary, now_ns: int) -> EventRow:
-    """The row without the edge's numbers. A direction with one leg shows it twice."""
-    direction = priced.direction
-    event, plans, looks = direction.event, direction.legs, priced.looks
+def named_row(direction: Direction) -> EventRow:
+    """What never changes of a direction's row. A direction with one leg shows it twice."""
+    event, plans = direction.event, direction.legs
     buy, sell = plans[0], plans[min(1, len(plans) - 1)]
-    first, second = looks[0], looks[min(1, len(looks) - 1)]
+    review = event.review
     return EVENT.empty()._replace(
         event_id=event.id,
         title=event.title,
@@ -122,25 +78,78 @@ def _named(priced: Priced, verdict: Verdict, belief: Belief, lead: LeadSummary, 
         sell_action=sell.action,
         sell_outcome=sell.outcome,
         close_wall_ns=event.close_ns,
-        confidence=belief.confidence,
-        race_ppm=belief.race_ppm,
-        race_count=belief.race_count,
-        born_ns=belief.born_ns,
-        lead_leg=lead.leg,
-        lead_ns=lead.lag_ns,
-        lead_count=lead.count,
-        lead_total=lead.total,
-        reason=verdict.reason,
-        value_micros=to_micros(verdict.value),
-        limit_micros=to_micros(verdict.limit),
-        buy_row=first.book.number if first else 0,
-        sell_row=second.book.number if second else 0,
-        buy_epoch=first.book.epoch if first else 0,
-        sell_epoch=second.book.epoch if second else 0,
-        buy_socket_ns=first.book.socket_ns if first else 0,
-        sell_socket_ns=second.book.socket_ns if second else 0,
-        computed_ns=now_ns,
+        mismatch_ppm=int(review.mismatch * PPM) if review else 0,
     )
+
+
+def event_row(
+    named: EventRow,
+    priced: Priced,
+    verdict: Verdict,
+    belief: Belief,
+    lead: LeadSummary,
+    hurdle_pct: Decimal,
+    now_ns: int,
+) -> EventRow:
+    """A priced direction as a row for the screen, from its `named_row`. `verdict` may be stricter than the
+    one of the pricing.
+    """
+    looks, edge = priced.looks, priced.edge
+    first, second = looks[0], looks[min(1, len(looks) - 1)]
+    cells: dict[str, int] = {
+        "confidence": belief.confidence,
+        "race_ppm": belief.race_ppm,
+        "race_count": belief.race_count,
+        "born_ns": belief.born_ns,
+        "lead_leg": lead.leg,
+        "lead_ns": lead.lag_ns,
+        "lead_count": lead.count,
+        "lead_total": lead.total,
+        "reason": verdict.reason,
+        "value_micros": to_micros(verdict.value),
+        "limit_micros": to_micros(verdict.limit),
+        "computed_ns": now_ns,
+    }
+    if first is not None:
+        book = first.book
+        cells["buy_row"], cells["buy_epoch"], cells["buy_socket_ns"] = book.number, book.epoch, book.socket_ns
+    if second is not None:
+        book = second.book
+        cells["sell_row"], cells["sell_epoch"] = book.number, book.epoch
+        cells["sell_socket_ns"] = book.socket_ns
+    if edge is not None:
+        cells |= _numbers(priced, edge, belief, hurdle_pct)
+    return named._replace(**cells)  # type: ignore[arg-type]  # mypy asks for every field's own type
+
+
+def _numbers(priced: Priced, edge: Edge, belief: Belief, hurdle_pct: Decimal) -> dict[str, int]:
+    """The cells of an edge."""
+    fee_first = edge.legs[0].fee
+    return {
+        "has_numbers": 1,
+        "gross_micros": to_micros(edge.gross),
+        "depth_micros": to_micros(edge.depth),
+        "fee_buy_micros": to_micros(fee_first),
+        "fee_sell_micros": to_micros(edge.fee - fee_first),
+        "net_micros": to_micros(edge.net),
+        "net_low_micros": to_micros(edge.net_low),
+        "leg_risk_micros": to_micros(unwind_cost(priced)) * (PPM - belief.race_ppm) // PPM,
+        "lock_up_micros": to_micros(lock_up(priced, hurdle_pct)),
+        "worst_micros": to_micros(edge.payoff),
+        "annual_bp": annual_bp(edge, priced.left_ns),
+        "cash_micros": to_micros(edge.cash),
+        "size_units": edge.size_units,
+        "size_decimals": edge.size_decimals,
+        "gross_bp": edge.gross_bp,
+        "edge_bp": edge.edge_bp,
+    }
+
+
+def lock_up(priced: Priced, hurdle_pct: Decimal) -> Decimal:
+    """Dollars that the cash would earn without risk until settlement; for spot nothing is locked up."""
+    if priced.edge is None or priced.direction.event.kind == SPOT:
+        return Decimal(0)
+    return priced.edge.cash * hurdle_pct * priced.left_ns / (100 * YEAR_NS)
 
 
 def leg_ref(leg: OrderLeg, look: Look) -> LegRef:

@@ -11,6 +11,7 @@ their next turn in the round, a few times a second, because books age and people
 
 from __future__ import annotations
 
+import gc
 from collections import deque
 from pathlib import Path
 
@@ -48,6 +49,8 @@ AGE_NS = 100_000_000
 # A look of the round is followed by a rest so many times as long: an idle scanner stays idle, however many
 # lanes it has.
 REST = 10
+# A feed that rings has a frame to decode: it publishes within this time, or rings again.
+AWAKE_NS = 200_000
 MILLISECOND_NS = 1_000_000
 
 
@@ -89,6 +92,9 @@ class Scanner:
     def run(self) -> None:
         """Turn until told to stop."""
         with self.worker as worker:
+            # What there is now stays: nothing of it needs to be looked through for garbage again.
+            gc.collect()
+            gc.freeze()
             while worker.go_on():
                 if not self.turn():
                     self._sleep()
@@ -134,6 +140,8 @@ class Scanner:
             for lane in self._lanes.of(book):
                 if lane.born_ns or crosses(lane.number):
                     due[lane] = None
+        if due:
+            self._sender.announce()
         for lane in due:
             self._look(lane, fresh=True)
         self.worker.counters.add("screened", len(changed))
@@ -164,18 +172,36 @@ class Scanner:
 
     def _sleep(self) -> None:
         """Say that we sleep, look once more, then wait for the bell a few milliseconds at most."""
+        if self._spin(self.worker.config.scanner.spin_us * 1_000):
+            return
         segment = self.worker.segment
         segment.set_sleeping(True)
         self._waiting = self._books.changed(self._clock.monotonic_ns())
-        if not self._waiting:
-            self.worker.counters.add("wakes")
-            if self._bell.wait(SLEEP_MS):
-                self.worker.counters.add("bells")
-            else:
-                self._waiting = self._books.changed(self._clock.monotonic_ns())
-                if self._waiting:
-                    self.worker.counters.add("missed_bells")
+        if self._waiting:
+            segment.set_sleeping(False)
+            return
+        self.worker.counters.add("wakes")
+        rung = self._bell.wait(SLEEP_MS)
         segment.set_sleeping(False)
+        if rung:
+            self.worker.counters.add("bells")
+            # A feed rings before it publishes.
+            self._spin(AWAKE_NS)
+        else:
+            self._waiting = self._books.changed(self._clock.monotonic_ns())
+            if self._waiting:
+                self.worker.counters.add("missed_bells")
+
+    def _spin(self, limit_ns: int) -> bool:
+        """Look for changes without a rest for so long at most; whether there are any."""
+        if limit_ns <= 0:
+            return False
+        now = self._clock.monotonic_ns()
+        deadline = now + limit_ns
+        while not self._waiting and now < deadline:
+            self._waiting = self._books.changed(now)
+            now = self._clock.monotonic_ns()
+        return bool(self._waiting)
 
     def _look(self, lane: Lane, *, fresh: bool) -> int:
         """Price one direction, offer it if every check passes, and publish its row; returns 1.
@@ -199,7 +225,8 @@ class Scanner:
             lane.sent_ns = now
             self._offer(priced, belief, now, fresh=fresh)
         lead = self._following.lead(direction)
-        row = event_row(priced, verdict, belief, lead, self._limits.hurdle_pct, self._clock.monotonic_ns())
+        hurdle_pct, shown_ns = self._limits.hurdle_pct, self._clock.monotonic_ns()
+        row = event_row(lane.named, priced, verdict, belief, lead, hurdle_pct, shown_ns)
         self._table.put(lane.row, row if modelled is None else modelled.onto(row))
         if verdict.reason is not lane.reason:
             # A standing refusal counts once, not once a message.

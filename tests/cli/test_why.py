@@ -26,7 +26,7 @@ from pipeline.pairs import CLOSE_BASE, directions
 from pipeline.pairs_checks import Verdict
 from pipeline.scanner import segment as scanner_parts
 from pipeline.scanner.lead_lag import LeadSummary
-from pipeline.scanner.rows import Belief, event_row
+from pipeline.scanner.rows import Belief, event_row, named_row
 from shm import records
 from shm import segment as segments
 from shm.tables import Counters, RingWriter, TableWriter, counter_section, error_section
@@ -131,7 +131,8 @@ class FakeRun:
             priced = memory.price(direction)
             if priced is not None:
                 now = self.clock.monotonic_ns()
-                row = event_row(priced, verdict or priced.verdict, belief, lead, Decimal(4), now)
+                named, said = named_row(priced.direction), verdict or priced.verdict
+                row = event_row(named, priced, said, belief, lead, Decimal(4), now)
                 table.put(at, row)
 
     def decide(self, reason: Reason, value: int = 0, limit: int = 0) -> dict[str, Any]:

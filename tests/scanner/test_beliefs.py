@@ -20,6 +20,7 @@ from pipeline.pairs_checks import PASSED, Verdict
 from pipeline.pricing import Priced
 from pipeline.scanner.beliefs import Beliefs, stands
 from pipeline.scanner.lanes import Lane
+from pipeline.scanner.rows import named_row
 from pipeline.scanner.segment import COUNTERS, sections
 from shm import segment as segments
 from shm.books import BookRow
@@ -56,7 +57,7 @@ class World:
         )  # fmt: skip
         self.counters = Counters(self.own, COUNTERS)
         self.beliefs = Beliefs(self.own, self.counters, ScannerConfig(**config))
-        self.lane = Lane(DIRECTION, 0)
+        self.lane = Lane(DIRECTION, 0, named_row(DIRECTION))
 
     def look(self, verdict: Verdict = PASSED, wait_ms: int = 0, **prices):
         self.clock.sleep(wait_ms / 1000)
