@@ -6,18 +6,18 @@ records give the same positions, twice the same record changes nothing. Pure; us
 by reports.
 
 Cash moves by what was paid: a bought NO costs 1 - book price. Cost is first in, first out, because
-an average price would round. Spot coins of one event are one thing on all its venues: what was
-bought on one and sold on another is closed, and only the rest is exposed. YES and NO of one market
+an average price would round; contracts that are sold again are those bought first, and the trade that
+bought them has their result. Spot coins of one event are one thing on all its venues: what was bought
+on one and sold on another is closed, and only the rest is exposed. YES and NO of one market
 are kept apart; held together they pay 1 at settlement, as when Kalshi nets them.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, localcontext
-from typing import NamedTuple
 
 from pipeline.journal_records import FillRecord, SettlementRecord
 from pipeline.model import (
@@ -25,56 +25,10 @@ from pipeline.model import (
     MarketResult,
 )
 from pipeline.money import to_decimal
+from pipeline.trader.holding import Holding, Key, Mark, TradeResult, payoff_of
 
 DAY_NS = 86_400 * 10**9
 ZERO = Decimal(0)
-
-
-class Key(NamedTuple):
-    """What a position is kept by."""
-
-    event_id: str
-    venue: str
-    market: str
-    outcome: str
-
-
-# Dollars that `quantity` of an outcome would fetch now, after fees; None where no book can say.
-# A negative quantity (spot coins sold beyond those bought) gives minus what buying back would cost.
-Mark = Callable[[Key, Decimal], Decimal | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Holding:
-    """One position. `units` is the sum of its fills; `cost` and `fees` are dollars of what is open.
-
-    `open_quantity` is what has a price risk: all of it, but for spot only what no other venue
-    closed.
-    """
-
-    key: Key
-    units: int
-    size_decimals: int
-    open_quantity: Decimal
-    cost: Decimal
-    fees: Decimal
-    opened_wall_ns: int
-
-    @property
-    def average(self) -> Decimal:
-        """Average price paid for what is open, for display: rounded to 28 digits."""
-        return self.cost / self.open_quantity if self.open_quantity else ZERO
-
-
-@dataclass(frozen=True, slots=True)
-class TradeResult:
-    """A closed trade: `result` dollars net of all fees, `cash` all that was paid, fees too."""
-
-    trade_id: str
-    event_id: str
-    result: Decimal
-    cash: Decimal
-    closed_wall_ns: int
 
 
 @dataclass(slots=True)
@@ -98,15 +52,6 @@ class _Lot:
     key: Key
     quantity: Decimal
     price: Decimal
-
-
-def payoff_of(outcome: str, result: MarketResult) -> Decimal:
-    """Dollars that one unit of "yes" or "no" pays; a void market pays half to each."""
-    assert outcome in {"yes", "no"}, f"{outcome} is never settled"
-    assert result != MarketResult.NONE, "an undecided market pays nothing yet"
-    if result == MarketResult.VOID:
-        return Decimal("0.5")
-    return Decimal((result == MarketResult.YES) == (outcome == "yes"))
 
 
 class Positions:
@@ -160,14 +105,18 @@ class Positions:
             price = to_decimal(fill.price_ticks, fill.scale.price_decimals)
             price = 1 - price if fill.outcome == "no" else price
             trade = self._trades.setdefault(fill.trade_id, _Trade(fill.event_id))
-            trade.held[key] = trade.held.get(key, ZERO) + quantity
-            self._holders.setdefault(key, {})[fill.trade_id] = None
-            trade.spent += fill.fee + (quantity * price if sign > 0 else 0)
-            self._pay(trade, fill.venue, -quantity * price - fill.fee)
             self._fees += fill.fee
+            fee, own = fill.fee, quantity
+            if sign < 0 and fill.outcome != "base":
+                fee, own = self._sell_held(key, fill, quantity, price)
+            if own or fee:
+                trade.held[key] = trade.held.get(key, ZERO) + own
+                self._holders.setdefault(key, {})[fill.trade_id] = None
+                trade.spent += fee + (own * price if sign > 0 else 0)
+                self._pay(trade, fill.venue, -own * price - fee)
             if key in self._settled:
                 rate = payoff_of(key.outcome, self._settled[key])
-                self._pay(trade, fill.venue, quantity * rate)
+                self._pay(trade, fill.venue, own * rate)
             else:
                 self._count(key, fill, sign)
                 self._add_lot(_Lot(key, quantity, price))
@@ -194,10 +143,11 @@ class Positions:
             del self._positions[key]
             self._settled[key] = settlement.result
             self._lots.pop(key, None)
-            for trade_id in self._holders[key]:
+            for trade_id in self._holders.get(key, ()):
                 trade = self._trades[trade_id]
-                self._pay(trade, key.venue, rate * trade.held[key])
-                self._close(trade_id, settlement.wall_ns)
+                if trade.held[key]:
+                    self._pay(trade, key.venue, rate * trade.held[key])
+                    self._close(trade_id, settlement.wall_ns)
         return True
 
     def due(self, venue: str, market: str, result: MarketResult) -> list[SettlementRecord]:
@@ -290,8 +240,8 @@ class Positions:
         return self._fees
 
     def open_trades(self) -> int:
-        """Trades with fills that are not closed."""
-        return len(self._trades) - len(self._results)
+        """Trades with fills of their own that are not closed."""
+        return sum(bool(trade.held) for trade in self._trades.values()) - len(self._results)
 
     def consecutive_losses(self) -> int:
         """How many of the last results in a row were below zero."""
@@ -323,6 +273,28 @@ class Positions:
         return _sum([self._by_day.get(wall_ns // DAY_NS, ZERO), open_flows, worth])
 
     # how
+
+    def _sell_held(
+        self, key: Key, fill: FillRecord, quantity: Decimal, price: Decimal
+    ) -> tuple[Decimal, Decimal]:
+        """Give what was sold to the trades that bought it, oldest first; returns what is left of the fee
+        and of the (negative) quantity.
+
+        A trade that closes a pair has no result: those do that made the pair. The first of them pays the
+        fee, because a share of it might have no end.
+        """
+        fee = fill.fee
+        for trade_id in self._holders.get(key, ()):
+            trade = self._trades[trade_id]
+            part = min(trade.held[key], -quantity)
+            if part <= 0 or trade_id == fill.trade_id or key in self._settled:
+                continue
+            trade.held[key] -= part
+            trade.spent += fee
+            self._pay(trade, key.venue, part * price - fee)
+            quantity, fee = quantity + part, ZERO
+            self._close(trade_id, fill.wall_ns)
+        return fee, quantity
 
     def _count(self, key: Key, fill: FillRecord, sign: int) -> None:
         decimals = fill.scale.size_decimals
@@ -361,7 +333,7 @@ class Positions:
         waiting = any(
             held and key not in self._settled for key, held in trade.held.items() if key.outcome != "base"
         )
-        if coins or waiting:
+        if coins or waiting or not trade.held:
             return
         result = TradeResult(trade_id, trade.event_id, trade.flows, trade.spent, wall_ns)
         self._results[trade_id] = result

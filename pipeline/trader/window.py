@@ -13,7 +13,8 @@ from fractions import Fraction
 
 from pipeline.model import Reason
 from pipeline.money import to_micros
-from pipeline.trader.positions import Holding, Mark, Positions
+from pipeline.trader.holding import Holding, Mark
+from pipeline.trader.positions import Positions
 from shm import records
 from shm.histogram import histogram_section
 from shm.layout import Section

@@ -29,11 +29,11 @@ from pipeline.pricing import Priced, price
 from pipeline.trader import risk
 from pipeline.trader.broker import OrderIntent, Refused
 from pipeline.trader.evidence import fee_counter, kelly_room, look_of, reprice, trade_record
+from pipeline.trader.holding import Key
 from pipeline.trader.ledger import Ledger
 from pipeline.trader.marks import value_now
 from pipeline.trader.orders import Trade, TradeState, order_id_of, trade_id_of
 from pipeline.trader.paper import BookLook, PaperBroker
-from pipeline.trader.positions import Key
 from pipeline.trader.record import Record
 from pipeline.trader.window import COUNTERS, HOPS, REJECTED, Kelly, Window, sections
 from pipeline.version import VERSION

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pipeline.journal_records import FillRecord, SettlementRecord
 from pipeline.model import MarketResult, Scale
-from pipeline.trader.positions import DAY_NS, Key, Positions, payoff_of
+from pipeline.trader.holding import Key, payoff_of
+from pipeline.trader.positions import DAY_NS, Positions
 
 KALSHI, POLY, KRAKEN, COINBASE = Scale(6, 2), Scale(6, 6), Scale(1, 8), Scale(8, 8)
 DAY = 20_000 * DAY_NS
@@ -329,3 +330,39 @@ def flows(history):
             flow += sign * size * Fraction(payoff_of(record.outcome, result))
         total[record.venue] = total.get(record.venue, Fraction(0)) + flow
     return total
+
+
+def bought(number, trade, size):
+    """A pair at 90 cents and 2 cents of fees: YES at 40 on Kalshi, NO at 50 on Polymarket."""
+    return [
+        fill(number, "kalshi", "yes", "0.4", size, fee="0.01", trade=trade),
+        fill(number + 1, "polymarket", "no", "0.5", size, fee="0.01", trade=trade),
+    ]
+
+
+def sold(number, trade, size):
+    """The same pair sold again for 97 cents, with 4 cents of fees."""
+    return [
+        fill(number, "kalshi", "yes", "0.45", size, action="sell", fee="0.03", trade=trade),
+        fill(number + 1, "polymarket", "no", "0.48", size, action="sell", fee="0.01", trade=trade),
+    ]
+
+
+def test_a_close_gives_its_result_to_the_trades_that_made_the_pair():
+    """What is sold leaves the oldest trade first, which has its result then; the close itself has none."""
+    positions = account()
+    positions.apply([*bought(1, "a", "5"), *bought(3, "b", "5")])
+    positions.apply(sold(5, "close", "6"))
+    (first,) = positions.results()
+    # 5 of each at 0.9 with 2 cents, sold at 0.97 with all 4 cents of the close.
+    assert (first.trade_id, first.result) == ("a", D("0.35") - D("0.06"))
+    assert positions.open_trades() == 1
+    assert [held.open_quantity for held in positions.holdings()] == [4, 4]
+    positions.apply(positions.due("kalshi", "M", MarketResult.YES))
+    positions.apply(positions.due("polymarket", "M", MarketResult.YES))
+    first, second = positions.results()
+    # One of b was sold, four were paid a dollar.
+    assert (second.trade_id, second.result) == ("b", D("0.97") + 4 - D("4.5") - D("0.02"))
+    assert positions.realised() == first.result + second.result
+    cash = sum(positions.cash(venue) - positions.start_cash(venue) for venue in positions.venues())
+    assert (cash, positions.open_trades(), positions.consecutive_losses()) == (positions.realised(), 0, 0)
