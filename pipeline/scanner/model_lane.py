@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pipeline.digital import Mids, quote
-from pipeline.edge import EdgeLeg, evaluate
+from pipeline.edge import Edge, evaluate
 from pipeline.look import Books, Look
 from pipeline.model import BookState, Reason
 from pipeline.model_events import EventLeg
 from pipeline.pairs import Direction, edge_leg
-from pipeline.pairs_checks import Limits, Verdict, check_books, refused
+from pipeline.pairs_checks import Limits, Verdict, check_books, low_edge_bp, refused
 from pipeline.pricing import Priced, leg_view, time_left
 from pipeline.scanner.rows import Modelled
 
@@ -58,14 +58,18 @@ def price_model(
         legs = (edge_leg(plan, look.book, look.market, view.fee),)
         edge = evaluate(legs, payoff)
     if not verdict.reason:
-        verdict = _verdict(modelled, legs, edge is not None and edge.net_low > 0)
+        believed = spot is not None and spot.state == BookState.LIVE
+        verdict = _verdict(believed=believed, edge=edge)
     return Found(Priced(direction, verdict, edge, (look,), legs, payoff, left_ns), modelled)
 
 
-def _verdict(modelled: Modelled | None, legs: tuple[EdgeLeg, ...] | None, gains: bool) -> Verdict:
-    if modelled is None or legs is None:
+def _verdict(*, believed: bool, edge: Edge | None) -> Verdict:
+    """What is said of a model's edge; without one the volatility is not known yet, or no size is allowed."""
+    if not believed:
         return refused(Reason.BOOK_MISSING, 0, 1)
-    return refused(Reason.WATCH_ONLY, 0, 1) if gains else refused(Reason.NO_EDGE, 0, 0)
+    if edge is None or edge.net_low > 0:
+        return refused(Reason.WATCH_ONLY, 0, 1)
+    return refused(Reason.NO_EDGE, low_edge_bp(edge), 0)
 
 
 def _modelled(direction: Direction, spot: Look | None, mids: Mids, left_ns: int) -> Modelled | None:

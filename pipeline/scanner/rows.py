@@ -12,7 +12,7 @@ from decimal import Decimal
 from pipeline.edge import Edge
 from pipeline.look import Look
 from pipeline.model import Confidence
-from pipeline.model_events import CLOSE, MODEL, SPOT, OrderLeg
+from pipeline.model_events import CLOSE, MODEL, SPOT, LegPlan
 from pipeline.money import to_micros
 from pipeline.pairs import Direction, is_inverse
 from pipeline.pairs_checks import YEAR_NS, Verdict, annual_bp
@@ -152,15 +152,15 @@ def lock_up(priced: Priced, hurdle_pct: Decimal) -> Decimal:
     return priced.edge.cash * hurdle_pct * priced.left_ns / (100 * YEAR_NS)
 
 
-def leg_ref(leg: OrderLeg, look: Look) -> LegRef:
-    """A leg and the very row it was priced on."""
+def leg_ref(plan: LegPlan, limit_ticks: int, look: Look) -> LegRef:
+    """A leg, the worst book price walked, and the very row it was priced on."""
     book = look.book
     return LegRef(
-        leg.venue,
-        leg.market,
-        leg.outcome,
-        leg.action,
-        leg.limit_ticks,
+        plan.leg.venue,
+        plan.leg.market,
+        plan.outcome,
+        plan.action,
+        limit_ticks,
         look.row,
         book.epoch,
         book.number,

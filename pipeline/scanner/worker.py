@@ -15,7 +15,6 @@ import gc
 from collections import deque
 from pathlib import Path
 
-from pipeline import pairs
 from pipeline.books import FeedBooks
 from pipeline.bus import Bell, Sender, read_key
 from pipeline.clock import Clock, SleepWatch
@@ -128,7 +127,8 @@ class Scanner:
         looked += self._look_again(now) + self._go_round(now)
         if looked:
             self.worker.counters.add("evaluations", looked)
-        self._hops.rotate(now)
+        if self._hops.rotate(now):
+            self._count_retries()
         self._following.publish(now)
         return looked or len(changed)
 
@@ -251,7 +251,7 @@ class Scanner:
         edge, config, direction = priced.edge, self.worker.config, priced.direction
         assert edge is not None
         looks = [look for look in priced.looks if look is not None]
-        legs = pairs.order_legs(direction, edge, [look.scale for look in looks])
+        legs = zip(direction.legs, edge.legs, looks, strict=True)
         self._sequence += 1
         decided_ns = self._clock.monotonic_ns()
         opportunity = Opportunity(
@@ -269,7 +269,7 @@ class Scanner:
             net_micros=to_micros(edge.net),
             cash_micros=to_micros(edge.cash),
             confidence=belief.confidence,
-            legs=tuple(leg_ref(leg, look) for leg, look in zip(legs, looks, strict=True)),
+            legs=tuple([leg_ref(plan, leg.limit_ticks, look) for plan, leg, look in legs]),
             race_ppm=belief.race_ppm,
             fresh=fresh,
             scan_ns=scan_ns,
@@ -319,7 +319,10 @@ class Scanner:
     def _on_config(self, _old: Config, new: Config) -> None:
         """Act on a new configuration: limits, events, venues."""
         self._books.adopt(new.feeds(), new.scanner.limits())
+        self._adopt(new)
+
+    def _count_retries(self) -> None:
+        """Carry over how often a writer overtook a read. Feeds that came anew count from nothing again."""
         retries = self._books.retries()
         self.worker.counters.add("read_retries", max(0, retries - self._retries))
         self._retries = retries
-        self._adopt(new)

@@ -84,8 +84,11 @@ def test_the_doubt_about_the_index_counts_against_us() -> None:
 def test_without_a_believed_spot_there_is_no_number() -> None:
     """A stale spot book or too few prices give no probability and no edge."""
     yes = directions([event("90")])[0]
-    for shelf, mids in ((Shelf(BookState.STALE), calm()), (Shelf(), Mids())):
+    for shelf, mids, reason in (
+        (Shelf(BookState.STALE), calm(), Reason.BOOK_MISSING),
+        (Shelf(), Mids(), Reason.WATCH_ONLY),
+    ):
         found = price_model(yes, shelf, mids, LIMITS, NOW, WALL)
         assert (found.modelled, found.priced.edge) == (None, None)
-        assert found.priced.verdict.reason == Reason.BOOK_MISSING
+        assert found.priced.verdict.reason == reason
     assert reference(yes) == LEGS[1]
