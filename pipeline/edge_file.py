@@ -202,7 +202,7 @@ def _leg(found: dict[str, Any], path: str, index: int, *, contract: bool) -> Fil
         bids[::-1],
         asks,
         scale,
-        _fee(found.get("fee"), venue),
+        _fee(found.get("fee"), venue, spot=not contract),
         grid_ticks,
         _units(lot, scale.size_decimals),
         _units(least, scale.size_decimals),
@@ -243,24 +243,27 @@ def _ladder(levels: Sequence[tuple[Decimal, Decimal]], scale: Scale) -> Ladder:
     return tuple(sorted(made))
 
 
-def _fee(value: Any, venue: str) -> FeeSchedule:
+def _fee(value: Any, venue: str, *, spot: bool) -> FeeSchedule:
     """The fee of a leg; UNKNOWN_FEE for what is missing, mixed or unreadable, never zero."""
     if not isinstance(value, dict):
         return UNKNOWN_FEE
     keys = set(value)
     try:
         given = {key: _fee_text(item) for key, item in value.items()}
-        if "coefficient" in keys and keys <= {"coefficient", "precision", "multiplier"}:
+        if "coefficient" in keys and keys <= {"coefficient", "precision", "multiplier", "maker_coefficient"}:
             config = FeeConfig(
                 kind="kalshi",
                 taker_coefficient=given["coefficient"],
                 multiplier=given.get("multiplier"),
                 account_precision=given.get("precision"),
             )
+        elif spot and keys == {"rate"}:
+            # A coin has no p * (1 - p): its rate is a share of what is paid.
+            config = FeeConfig(kind="bps", taker_bps=_plain(Decimal(given["rate"]).scaleb(4)))
         elif "rate" in keys and keys <= {"rate", "exponent"}:
             exponent = int(given.get("exponent") or "1")
             config = FeeConfig(kind="polymarket", rate=given["rate"], exponent=exponent)
-        elif keys == {"taker_bps"}:
+        elif "taker_bps" in keys and keys <= {"taker_bps", "maker_bps"}:
             config = FeeConfig(kind="bps", taker_bps=given["taker_bps"])
         elif "per_unit" in keys and keys <= {"per_unit", "rounding", "rate"}:
             config = FeeConfig(

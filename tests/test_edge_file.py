@@ -147,3 +147,14 @@ def test_what_is_left_out_has_its_default() -> None:
     assert (made.kind, made.cash, made.days, made.mismatch) == ("binary", {}, None, Decimal(0))
     assert [part.market for part in made.legs] == ["leg 1", "leg 2"]
     assert (made.legs[0].bids, made.legs[0].asks, made.legs[0].inverse) == ((), (), False)
+
+
+def test_a_rate_of_coins_is_a_share_of_the_price() -> None:
+    """Coins have no p(1-p): 0.004 of a spot leg is 40 basis points, and so is taker_bps beside maker_bps."""
+    book = {"bids": [["100", "1"]], "asks": [["101", "1"]]}
+    legs = [
+        {"venue": "kraken", **book, "fee": {"rate": "0.004"}},
+        {"venue": "coinbase", **book, "fee": {"taker_bps": "40", "maker_bps": "25"}},
+    ]
+    found = read(json.dumps({"kind": "spot", "legs": legs}))
+    assert [(leg.fee.kind, leg.fee.rate_ppm) for leg in found.legs] == [(FeeKind.BPS, 4_000)] * 2
