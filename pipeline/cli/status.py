@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli.common import FAILED, OK, add_data, complain, last_config, not_running, running_config, say
-from pipeline.cli.status_hops import SEED_FIGURES, hops, races, refusals
+from pipeline.cli.status_hops import SEED_FIGURES, hops, leads, races, refusals
 from pipeline.cli.status_text import counter_lines, lines
 from pipeline.client import statistics
 from pipeline.client.health import connection_word, feed_health
@@ -102,6 +102,7 @@ def gather(config: Config, views: dict[str, View], clock: Clock) -> dict[str, An
         "hops": hops(scanner, trader),
         "seed_figures": SEED_FIGURES,
         "races": races(scanner),
+        "leads": leads(scanner),
         "pnl_usd": to_text(pnl, 6),
         "positions": positions(trader),
     }

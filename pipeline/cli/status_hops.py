@@ -11,9 +11,10 @@ from typing import Any
 
 from pipeline.scanner.survival import Survival
 from shm.histogram import read_recent
+from shm.records import EVENT
 from shm.segment import View
 from shm.survival import LIVES, LifeCounts, read_survival
-from shm.tables import read_counters
+from shm.tables import TableReader, read_counters
 
 REFUSED = "refused."
 # What the seed documents promise, to stand beside what is measured.
@@ -72,6 +73,20 @@ def races(scanner: View | None) -> dict[str, Any]:
         "predictions": predictions,
         "brier": round(counts.get(ERRORS_PPM, 0) / predictions / 1_000_000, 4) if predictions else None,
     }
+
+
+def leads(scanner: View | None) -> dict[str, dict[str, Any]]:
+    """By event the venue whose price moves first, by how many ms at the median, and in how many of how many
+    moves. Events where neither leads by more than chance are left out.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for _, row in TableReader(scanner, "events", EVENT).rows() if scanner is not None else ():
+        if row.direction == 0 and row.lead_leg in (0, 1):
+            venue = (row.buy_venue, row.sell_venue)[row.lead_leg]
+            lag_ms = round(row.lead_ns / 1e6, 1)
+            counts = {"count": row.lead_count, "total": row.lead_total}
+            found[row.event_id] = {"venue": venue, "lag_ms": lag_ms, **counts}
+    return found
 
 
 def median_ms(counts: LifeCounts) -> float | None:

@@ -43,6 +43,9 @@ def lines(state: dict[str, Any]) -> list[str]:
     out += ["", *venue_lines(state["venues"])]
     out += hop_lines(state["hops"], state["seed_figures"])
     out += race_lines(state["races"])
+    for event, lead in state["leads"].items():
+        of = f"{lead['count']} of {lead['total']} moves"
+        out.append(f"{event}: {lead['venue']} moves first, by {lead['lag_ms']} ms at the median, in {of}")
     for label, counts in (("not offered", state["refusals"]), ("refused", state["rejections"])):
         if counts:
             out += ["", f"{label}: {most(counts)}"]

@@ -253,6 +253,20 @@ def test_races_tell_how_long_opportunities_live(run: FakeRun) -> None:
     assert "median longer than was seen" in status_text.race_lines(races)[1]
 
 
+def test_the_venue_that_moves_first_is_named(run: FakeRun) -> None:
+    """An event with a leader says which venue, by how much and how often; one without says nothing."""
+    rows: TableWriter[records.EventRow] = TableWriter(run.segments["scanner"], "events", records.EVENT)
+    plain = records.EVENT.empty()._replace(buy_venue="kalshi", sell_venue="kraken", lead_leg=-1)
+    led = plain._replace(lead_leg=1, lead_ns=120_400_000, lead_count=41, lead_total=50)
+    for number, row in enumerate((plain._replace(event_id="even"), led._replace(event_id="led"))):
+        rows.put(number, row)
+    rows.put(2, led._replace(event_id="led", direction=1))
+    state = run.state()
+    assert state["leads"] == {"led": {"venue": "kraken", "lag_ms": 120.4, "count": 41, "total": 50}}
+    told = "led: kraken moves first, by 120.4 ms at the median, in 41 of 50 moves"
+    assert told in status_text.lines(state)
+
+
 def test_a_heartbeat_is_shown_for_the_process_it_belongs_to(run: FakeRun, clock: ManualClock) -> None:
     """A worker's row has the age of its own heartbeat; a dead one's segment lends none."""
     clock.advance(40 * MS)
