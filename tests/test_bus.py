@@ -256,6 +256,22 @@ def test_an_empty_inbox_returns_none(run_directory: Path) -> None:
         assert inbox.receive(5) is None
 
 
+def test_an_announcement_is_no_frame(run_directory: Path) -> None:
+    """What follows one is received; where nothing follows there is nothing, however many there were."""
+    with closing(bus.Inbox(run_directory)) as inbox, closing(bus.Sender(run_directory)) as sender:
+        until(lambda: sender.send(b"first"))
+        assert inbox.receive(PATIENCE_MS) == b"first"
+        sender.announce()
+        assert sender.send(b"second")
+        assert inbox.receive(PATIENCE_MS) == b"second"
+        for _ in range(3 * bus.MOST_ANNOUNCED):
+            sender.announce()
+        assert inbox.receive(50) is None
+        assert sender.send(b"third")
+        # Announcements that still wait are heard first, a bounded number in each call.
+        assert until(lambda: inbox.receive(50) == b"third")
+
+
 def test_an_oversized_frame_is_dropped_and_the_socket_goes_on(run_directory: Path) -> None:
     """A frame over the limit never arrives; afterwards good frames do."""
     with closing(bus.Inbox(run_directory)) as inbox, closing(bus.Sender(run_directory)) as sender:

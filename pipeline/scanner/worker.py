@@ -44,7 +44,7 @@ from shm.tables import TableWriter
 SLEEP_MS = 5
 # What stands or crosses is looked at again so often although no message came, every other lane so often.
 STANDING_NS = 20_000_000
-AGE_NS = 100_000_000
+AGE_NS = 200_000_000
 # A look of the round is followed by a rest so many times as long: an idle scanner stays idle, however many
 # lanes it has.
 REST = 10
