@@ -12,7 +12,7 @@ from shm import segment as segments
 
 
 def test_only_a_sleeping_scanner_is_woken(tmp_path: Path) -> None:
-    """Nobody there and nobody asleep hear nothing; a sleeper hears each ring, and finds one that it missed."""
+    """Nobody there and nobody asleep hear nothing; a sleeper hears each ring, also one that came before."""
     clock = ManualClock()
     make_bell(tmp_path)
     doorbell = Doorbell(tmp_path, tmp_path, clock)
