@@ -11,8 +11,9 @@ i < j; a held pair is closed by its own number + CLOSE_BASE.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from itertools import combinations
 
 from pipeline.edge import Edge, EdgeLeg
@@ -136,6 +137,17 @@ def closing(direction: Direction) -> Direction | None:
         return None
     legs = tuple(LegPlan(plan.leg, "sell", plan.outcome) for plan in direction.legs)
     return Direction(direction.event, CLOSE_BASE + direction.index, CLOSE, legs, direction.table)
+
+
+Held = Mapping[tuple[str, str, str, str], Decimal]
+"""Contracts by event, venue, market and outcome."""
+
+
+def least_held(closing: Direction, held: Held) -> Decimal:
+    """How much of all that a closing direction sells is held: the least of its legs, in contracts."""
+    event = closing.event.id
+    sold = ((event, plan.leg.venue, plan.leg.market, plan.outcome) for plan in closing.legs)
+    return min(held.get(key, Decimal(0)) for key in sold)
 
 
 def published_fee(market: MarketRow) -> FeeSchedule:

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from pipeline.money import to_decimal
-from pipeline.pairs import Direction
+from pipeline.pairs import Direction, least_held
 from shm.histogram import read_recent
 from shm.records import POSITION, PositionRow
 from shm.segment import SegmentError, View, attach
@@ -23,8 +23,6 @@ UNMEASURED_NS = 50_000_000
 
 HOPS = ("send_to_receive", "receive_to_decide", "decide_to_order", "order_to_fill")
 
-Held = dict[tuple[str, str, str, str], Decimal]
-
 
 class TraderView:
     """The trader of this run. Call `refresh` now and then; it asks the memory ten times a second."""
@@ -34,7 +32,7 @@ class TraderView:
         self._view: View | None = None
         self._positions: TableReader[PositionRow] | None = None
         self._numbers: tuple[int, ...] = ()
-        self._held: Held = {}
+        self._held: dict[tuple[str, str, str, str], Decimal] = {}
         self._next_ns = 0
         self._measured_ns = 0
         self.latency_ns = UNMEASURED_NS
@@ -71,6 +69,4 @@ class TraderView:
 
     def held(self, closing: Direction) -> Decimal:
         """How much of all that a closing direction sells is held: the least of its legs, in contracts."""
-        event = closing.event.id
-        sold = ((event, plan.leg.venue, plan.leg.market, plan.outcome) for plan in closing.legs)
-        return min(self._held.get(key, Decimal(0)) for key in sold)
+        return least_held(closing, self._held)

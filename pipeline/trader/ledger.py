@@ -15,7 +15,7 @@ from pipeline.config import KellyConfig, TraderConfig
 from pipeline.journal import Journal, JournalError
 from pipeline.journal_records import TradeRecord
 from pipeline.model import EXACT, MarketResult
-from pipeline.pairs import Direction
+from pipeline.pairs import Direction, least_held
 from pipeline.trader.broker import Approved, OrderEvent
 from pipeline.trader.kelly import KellyPositionSizer, KellySizeMode
 from pipeline.trader.orders import Trade, TradeState, fill_records, order_record, reserved
@@ -168,9 +168,7 @@ class Ledger:
 
     def held_pair(self, direction: Direction) -> Decimal:
         """How much of all that a closing direction sells is held: the least of its legs, in contracts."""
-        held, event = self._held(), direction.event.id
-        sold = ((event, plan.leg.venue, plan.leg.market, plan.outcome) for plan in direction.legs)
-        return min(held.get(key, ZERO) for key in sold)
+        return least_held(direction, self._held())
 
     def _trade_of(self, order_id: str) -> Trade:
         """The open trade that an order belongs to."""
