@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pipeline.lab.book import Book
 from pipeline.lab.exchange import utc_seconds
 from pipeline.lab.listing import (
-    DETERMINED_AFTER_MS,
-    SETTLED_AFTER_MS,
     STEP_MS,
     Bursts,
     Emit,
+    Ended,
     Notice,
+    Rolling,
     Side,
     State,
     StepTime,
@@ -44,7 +44,7 @@ class Topic:
     never_pays: bool = False
 
 
-class BinaryEvent(Traded):
+class BinaryEvent(Traded, Rolling):
     """A question with a fair price, two ladders around it, a close, and a result."""
 
     # One market alone, which nobody lists among the outcomes or strikes of a larger question.
@@ -145,24 +145,6 @@ class BinaryEvent(Traded):
             return self.result
         return "no" if self.result == "yes" else "yes"
 
-    @property
-    def settled_ms(self) -> int:
-        """Wall time at which the event is (to be) settled on both venues."""
-        return self.close_ms + SETTLED_AFTER_MS
-
-    def step(self, time: StepTime, emit: Emit) -> None:
-        """One model step: the walk always goes on while active, so the path is the seed's alone."""
-        if self.state != "active":
-            self._finish(time, emit)
-        elif time.wall_ms >= self.close_ms:
-            self._close(time, emit)
-        else:
-            self._drift()
-            self._follow(time, emit)
-            for side in (self.kalshi, self.polymarket):
-                for _ in range(side.bursts.due(time.elapsed_ms)):
-                    self.churn(side, time, emit)
-
     def can_diverge(self, wall_ms: int, longest_ms: int) -> bool:
         """Whether a divergence may start: open a second, none running, time enough left."""
         return (
@@ -255,11 +237,14 @@ class BinaryEvent(Traded):
             self.send(side, side.quotes.book.clear(), time, emit)
         emit(Notice("closed", self, time.stamp_us()))
 
-    def _finish(self, time: StepTime, emit: Emit) -> None:
-        if self.state == "closed" and time.wall_ms >= self.close_ms + DETERMINED_AFTER_MS:
-            self.state = "determined"
-            self.result = "yes" if self._walk.random() < self.fair else "no"
-            emit(Notice("determined", self, time.stamp_us()))
-        elif self.state == "determined" and time.wall_ms >= self.settled_ms:
-            self.state = "settled"
-            emit(Notice("settled", self, time.stamp_us()))
+    def _stir(self, time: StepTime, emit: Emit) -> None:
+        for side in (self.kalshi, self.polymarket):
+            for _ in range(side.bursts.due(time.elapsed_ms)):
+                self.churn(side, time, emit)
+
+    def _decide(self) -> None:
+        self.result = "yes" if self._walk.random() < self.fair else "no"
+
+    def _enter(self, state: Ended, time: StepTime, emit: Emit) -> None:
+        self.state = state
+        emit(Notice(state, self, time.stamp_us()))

@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import math
 import random
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Literal
 
 from pipeline.lab.contract import GRID, Contract, Terms
 from pipeline.lab.exchange import utc_seconds
 from pipeline.lab.listing import (
-    DETERMINED_AFTER_MS,
-    SETTLED_AFTER_MS,
     STEP_MS,
     Emit,
+    Ended,
     Notice,
+    Rolling,
     State,
     StepTime,
 )
@@ -48,7 +48,7 @@ def whole_second(wall_ms: int) -> int:
     return -(-wall_ms // 1_000) * 1_000
 
 
-class Group(ABC):
+class Group(Rolling):
     """What baskets and ladders share: a life, references that move together, one mispriced ladder."""
 
     kind: Literal["basket", "ladder"]
@@ -62,24 +62,6 @@ class Group(ABC):
         self.mispriced_until_ms: int | None = None
         self.contracts: list[Contract] = []
         self._hold_until_ms = 0
-
-    @property
-    def settled_ms(self) -> int:
-        """Wall time at which it is (to be) settled."""
-        return self.close_ms + SETTLED_AFTER_MS
-
-    def step(self, time: StepTime, emit: Emit) -> None:
-        """One model step; the fair prices are the seed's alone."""
-        if self.state != "active":
-            self._finish(time, emit)
-        elif time.wall_ms >= self.close_ms:
-            self._close(time, emit)
-        else:
-            self._drift()
-            self._follow(time, emit)
-            for contract in self.contracts:
-                for _ in range(contract.side.bursts.due(time.elapsed_ms)):
-                    contract.churn(contract.side, time, emit)
 
     def can_misprice(self, wall_ms: int, longest_ms: int) -> bool:
         """Whether there is time enough left, and all ladders are in their places."""
@@ -104,10 +86,6 @@ class Group(ABC):
         return False
 
     @abstractmethod
-    def _drift(self) -> None:
-        """One step of what the fair prices come from."""
-
-    @abstractmethod
     def _fair(self, wall_ms: int) -> Sequence[float]:
         """Each contract's probability now."""
 
@@ -116,7 +94,7 @@ class Group(ABC):
         """Which ladders could be moved, and how far, to leave the gap."""
 
     @abstractmethod
-    def _decide(self) -> Sequence[bool]:
+    def _paying(self) -> Sequence[bool]:
         """Which contracts pay, asked once, when the group is determined."""
 
     def _follow(self, time: StepTime, emit: Emit) -> None:
@@ -154,15 +132,16 @@ class Group(ABC):
             contract.send(contract.side, contract.side.quotes.book.clear(), time, emit)
         self._enter("closed", time, emit)
 
-    def _finish(self, time: StepTime, emit: Emit) -> None:
-        if self.state == "closed" and time.wall_ms >= self.close_ms + DETERMINED_AFTER_MS:
-            for contract, pays in zip(self.contracts, self._decide(), strict=True):
-                contract.result = "yes" if pays else "no"
-            self._enter("determined", time, emit)
-        elif self.state == "determined" and time.wall_ms >= self.settled_ms:
-            self._enter("settled", time, emit)
+    def _stir(self, time: StepTime, emit: Emit) -> None:
+        for contract in self.contracts:
+            for _ in range(contract.side.bursts.due(time.elapsed_ms)):
+                contract.churn(contract.side, time, emit)
 
-    def _enter(self, state: Literal["closed", "determined", "settled"], time: StepTime, emit: Emit) -> None:
+    def _decide(self) -> None:
+        for contract, pays in zip(self.contracts, self._paying(), strict=True):
+            contract.result = "yes" if pays else "no"
+
+    def _enter(self, state: Ended, time: StepTime, emit: Emit) -> None:
         self.state = state
         for contract in self.contracts:
             contract.state = state
@@ -219,7 +198,7 @@ class Basket(Group):
         count = len(self.contracts)
         return [(self.contracts[(first + index) % count], shift) for index in range(count)]
 
-    def _decide(self) -> list[bool]:
+    def _paying(self) -> list[bool]:
         winner = self._walk.choices(range(len(self.contracts)), weights=self._fair(0))[0]
         return [index == winner for index in range(len(self.contracts))]
 
@@ -291,5 +270,5 @@ class Strikes(Group):
         self._at_close = self._spot()
         super()._close(time, emit)
 
-    def _decide(self) -> list[bool]:
+    def _paying(self) -> list[bool]:
         return [self._at_close > strike for strike in self.strikes]

@@ -8,6 +8,7 @@ venues show them without knowing which.
 from __future__ import annotations
 
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -18,6 +19,7 @@ from pipeline.lab.quotes import ONE, Quotes
 STEP_MS = 10
 """Length of one model step, milliseconds."""
 State = Literal["active", "closed", "determined", "settled"]
+Ended = Literal["closed", "determined", "settled"]
 DETERMINED_AFTER_MS, SETTLED_AFTER_MS = 500, 1_500
 """Time after the close at which the result is known, and at which it is paid."""
 
@@ -211,6 +213,57 @@ class Side:
         self.quotes, self.bursts = quotes, bursts
         self.reference = reference
         self.due_ms = 0
+
+
+class Rolling(ABC):
+    """What opens, moves, closes and is settled: a market by itself, or a group of them."""
+
+    state: State
+    close_ms: int
+
+    @property
+    def settled_ms(self) -> int:
+        """Wall time at which it is (to be) settled on all venues."""
+        return self.close_ms + SETTLED_AFTER_MS
+
+    def step(self, time: StepTime, emit: Emit) -> None:
+        """One model step: the walk always goes on while active, so the path is the seed's alone."""
+        if self.state == "active":
+            if time.wall_ms >= self.close_ms:
+                self._close(time, emit)
+            else:
+                self._drift()
+                self._follow(time, emit)
+                self._stir(time, emit)
+        elif self.state == "closed" and time.wall_ms >= self.close_ms + DETERMINED_AFTER_MS:
+            self._decide()
+            self._enter("determined", time, emit)
+        elif self.state == "determined" and time.wall_ms >= self.settled_ms:
+            self._enter("settled", time, emit)
+
+    @abstractmethod
+    def _drift(self) -> None:
+        """One step of what the fair prices come from."""
+
+    @abstractmethod
+    def _follow(self, time: StepTime, emit: Emit) -> None:
+        """Bring the ladders nearer to the fair prices."""
+
+    @abstractmethod
+    def _stir(self, time: StepTime, emit: Emit) -> None:
+        """The noise that is due on each ladder."""
+
+    @abstractmethod
+    def _close(self, time: StepTime, emit: Emit) -> None:
+        """Clear the books, and say so."""
+
+    @abstractmethod
+    def _decide(self) -> None:
+        """Set the results; asked once."""
+
+    @abstractmethod
+    def _enter(self, state: Ended, time: StepTime, emit: Emit) -> None:
+        """Take on a state, and say so."""
 
 
 class Traded:
