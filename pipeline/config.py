@@ -191,10 +191,13 @@ class ReviewConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     at: str = ""
     mismatch: str = "0"
 
+    def hashes(self) -> list[str]:
+        """The hashes of the rules that were read; in the file spaces or commas stand between them."""
+        return self.rules_hash.lower().replace(",", " ").split()
+
     def review(self) -> Review:
-        """The review as scanner and trader know it. Hashes are separated by spaces or commas."""
-        hashes = frozenset(self.rules_hash.lower().replace(",", " ").split())
-        return Review(self.by, hashes, Decimal(self.mismatch), self.void_rule)
+        """The review as scanner and trader know it."""
+        return Review(self.by, frozenset(self.hashes()), Decimal(self.mismatch), self.void_rule)
 
 
 class DigitalConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -24,6 +24,11 @@ VOID_RULES = ("zero", "half", "refund", "never")
 to 1), half (Polymarket's 50/50), the price paid, or it cannot be called off."""
 
 
+def takes_asks(action: str, outcome: str) -> bool:
+    """Whether an order hits the book's asks: buying YES or base, or selling NO. Buying NO takes YES bids."""
+    return (action == "buy") == (outcome != "no")
+
+
 @dataclass(frozen=True, slots=True)
 class EventLeg:
     """One venue's market for an event. `polarity` is "same", or "inverse" when its YES is our NO.
@@ -103,8 +108,8 @@ class LegPlan:
 
     @property
     def takes_asks(self) -> bool:
-        """Whether this hits the book's asks: buying YES or base, or selling NO."""
-        return (self.action == "buy") == (self.outcome != "no")
+        """Whether this hits the book's asks."""
+        return takes_asks(self.action, self.outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +131,8 @@ class OrderLeg:
 
     @property
     def takes_asks(self) -> bool:
-        """Whether this leg takes the book's asks: buying YES or base. Buying NO takes YES bids."""
-        return (self.action == "buy") == (self.outcome != "no")
+        """Whether this leg takes the book's asks."""
+        return takes_asks(self.action, self.outcome)
 
 
 def order_price_ticks(leg: OrderLeg) -> int:

@@ -21,6 +21,7 @@ from pipeline.model import (
     BookState,
     FeeKind,
     FeeSchedule,
+    Ladder,
     MarketStatus,
     Reason,
 )
@@ -135,20 +136,28 @@ def _check_book(plan: LegPlan, view: LegView) -> Verdict:
         return refused(Reason.BOOK_MISSING, 0, 1)
     if view.state != BookState.LIVE:
         return refused(BOOK_REASONS[view.state], int(view.state), int(BookState.LIVE))
-    bids, asks = book.bids, book.asks
+    verdict = check_sides(plan, book.bids, book.asks, market.price_decimals)
+    # An event leg with outcome "no" could mean the same as its polarity or the opposite: rather no
+    # trade than both legs on the same side.
+    if not verdict.reason and (book.flags & NOT_TRADABLE or plan.leg.outcome == "no"):
+        side = book.asks if plan.takes_asks else book.bids
+        return refused(Reason.NOT_TRADABLE, to_decimal(side[0][0], market.price_decimals), 1)
+    return verdict
+
+
+def check_sides(plan: LegPlan, bids: Ladder, asks: Ladder, price_decimals: int) -> Verdict:
+    """Whether a book is uncrossed, and has the side that the plan needs at a possible price."""
     if bids and asks and bids[0][0] >= asks[0][0]:
         # A feed never says LIVE of such a book; whoever wrote it, it is not believed.
-        bid, ask = (to_decimal(side[0][0], market.price_decimals) for side in (bids, asks))
+        bid, ask = (to_decimal(side[0][0], price_decimals) for side in (bids, asks))
         return refused(Reason.BOOK_CROSSED, bid, ask)
     side = asks if plan.takes_asks else bids
     if not side:
         return refused(Reason.ONE_SIDED, 0, 1)
     best = side[0][0]
-    # A contract quoted at 0 or 1 is decided. An event leg with outcome "no" could mean the same as
-    # its polarity or the opposite: rather no trade than both legs on the same side.
-    decided = plan.outcome != "base" and best >= 10**market.price_decimals
-    if best <= 0 or decided or book.flags & NOT_TRADABLE or plan.leg.outcome == "no":
-        return refused(Reason.NOT_TRADABLE, to_decimal(best, market.price_decimals), 1)
+    # A contract quoted at 0 or 1 is decided.
+    if best <= 0 or (plan.outcome != "base" and best >= 10**price_decimals):
+        return refused(Reason.NOT_TRADABLE, to_decimal(best, price_decimals), 1)
     return PASSED
 
 

@@ -20,7 +20,15 @@ from pipeline.model import Reason
 from pipeline.model_events import BASKET, BINARY, CLOSE, SPOT, Event, EventLeg, LegPlan, Review
 from pipeline.money import money_text, to_decimal
 from pipeline.pairs import Direction, closing, directions
-from pipeline.pairs_checks import MILLISECOND_NS, PASSED, Limits, Verdict, check_edge, refused
+from pipeline.pairs_checks import (
+    MILLISECOND_NS,
+    PASSED,
+    Limits,
+    Verdict,
+    check_edge,
+    check_sides,
+    refused,
+)
 from pipeline.pricing import discount
 
 DAY_NS = 86_400 * 10**9
@@ -209,19 +217,9 @@ def _edge_leg(plan: LegPlan, leg: FileLeg) -> EdgeLeg:
 
 def _book(plan: LegPlan, leg: FileLeg) -> Verdict:
     """Whether a book is whole, and has the needed side at a possible price."""
-    decimals = leg.scale.price_decimals
     if not leg.bids and not leg.asks:
         return refused(Reason.BOOK_EMPTY, 0, 1)
-    if leg.bids and leg.asks and leg.bids[0][0] >= leg.asks[0][0]:
-        bid, ask = leg.bids[0][0], leg.asks[0][0]
-        return refused(Reason.BOOK_CROSSED, to_decimal(bid, decimals), to_decimal(ask, decimals))
-    side = leg.asks if plan.takes_asks else leg.bids
-    if not side:
-        return refused(Reason.ONE_SIDED, 0, 1)
-    best = side[0][0]
-    if best <= 0 or (plan.outcome != "base" and best >= 10**decimals):
-        return refused(Reason.NOT_TRADABLE, to_decimal(best, decimals), 1)
-    return PASSED
+    return check_sides(plan, leg.bids, leg.asks, leg.scale.price_decimals)
 
 
 def _annual(edge: Edge, days: Decimal | None) -> str | None:

@@ -128,6 +128,6 @@ def review_facts(review: ReviewConfig | None, looks: Iterable[Look | None]) -> d
         "window": review.window,
         "void_rule": review.void_rule,
         "mismatch": review.mismatch,
-        "reviewed_hashes": review.rules_hash.lower().replace(",", " ").split(),
+        "reviewed_hashes": review.hashes(),
         "hashes_now": now,
     }

@@ -95,9 +95,7 @@ def confidence(
     flags = BookFlag(0)
     for look in looks:
         flags |= BookFlag(look.book.flags)
-    shown = min(
-        to_decimal(sum(units for _, units in leg.ladder), leg.scale.size_decimals) for leg in priced.legs
-    )
+    shown = min(to_decimal(leg.shown_units, leg.scale.size_decimals) for leg in priced.legs)
     size = to_decimal(edge.size_units, edge.size_decimals)
     return {
         "grade": grade,

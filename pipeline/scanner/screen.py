@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import numpy as np
 
 from pipeline.model import BookState
-from pipeline.model_events import MAX_LEGS
+from pipeline.model_events import MAX_LEGS, takes_asks
 from shm.books import S_ASK, S_ASK_UNITS, S_BID, S_BID_UNITS, S_STATE, SCREEN_COLUMNS
 
 if TYPE_CHECKING:
@@ -191,9 +191,7 @@ class Screen:
             if place is None:
                 return None
             feed, row = place
-            # As pipeline.model_events.LegPlan.takes_asks: NO is the other side of the same book.
-            takes_asks = (leg.action == "buy") == (leg.outcome != "no")
-            side, sign = (S_ASK, 1) if takes_asks else (S_BID, -1)
+            side, sign = (S_ASK, 1) if takes_asks(leg.action, leg.outcome) else (S_BID, -1)
             cells.append(_Cell(feed, row, side, feed.price_decimals(row), sign))
         return cells
 

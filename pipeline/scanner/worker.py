@@ -115,14 +115,14 @@ class Scanner:
             self._books.woke_up(now)
             self._beliefs.end(self._standing, now)
             self._following.forget()
-        self._books.refresh(now)
+        # Feeds that came anew are attached before the screen asks where their markets lie.
+        changed = self._waiting + self._books.changed(now)
+        self._waiting = []
         if self._trader.refresh(now):
             self._lanes.hold(self._trader.held)
         if self._screen_version != self._lanes.version:
             self._watch()
         self._screen.refresh(now)
-        changed = self._waiting + self._books.changed(now)
-        self._waiting = []
         looked = self.look_at(changed, now) if changed else 0
         looked += self._look_again(now) + self._go_round(now)
         if looked:
