@@ -99,13 +99,18 @@ class Beliefs:
     def end(self, lanes: set[Lane], now_ns: int) -> None:
         """We end, or slept: every life is lost from sight."""
         for lane in lanes:
-            self.lost(lane, now_ns)
+            lane.born_ns = 0
+        for row in self._race.end(now_ns):
+            self._note(row)
 
     def _gone(self, lane: Lane, now_ns: int, reason: Reason) -> None:
         lane.born_ns = 0
         row = self._race.gone(lane.direction.key, now_ns, reason)
-        if row is None:
-            return
+        if row is not None:
+            self._note(row)
+
+    def _note(self, row: LifeRow) -> None:
+        """Keep a life that ended, and what it says of the predictions."""
         self._lives.append(row)
         self._counters.add("censored" if row.censored else "deaths")
         score, counters = self._race.score(), self._counters
