@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pipeline.money import money_text
 
+DECISIONS_FILE = "decisions.sqlite"
 MAX_ROWS = 200_000
 QUEUE_ROWS = 4096
 BATCH_ROWS = 512

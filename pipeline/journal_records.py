@@ -21,6 +21,7 @@ from pipeline.money import money_text
 
 Evidence = Mapping[str, object]
 
+LEDGER_FILE = "ledger.sqlite"
 FINAL_STATUSES = ("FILLED", "CANCELLED", "REJECTED", "NOT_SENT")
 
 _LEG = (

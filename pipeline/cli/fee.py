@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.common import BAD_CONFIG, FAILED, OK, ROOT, USAGE, add_data, complain, say
+from pipeline.cli.common import BAD_CONFIG, FAILED, OK, ROOT, USAGE, add_data, complain, moment_text, say
 from pipeline.cli.parser import did_you_mean
 from pipeline.cli.settings import resolve_or_complain
 from pipeline.config import Config
@@ -187,13 +186,6 @@ def order_report(
         price, size = to_text(ticks, scale.price_decimals), to_text(units, scale.size_decimals)
         rows.append({"size": size, "price": price, "fee": money_text(fee)})
     return {"order_fee": money_text(order.total), "fills": rows}
-
-
-def moment_text(wall_ns: int) -> str | None:
-    """A wall-clock time as ISO-8601 in UTC, to the second; None where it is not known."""
-    if not wall_ns:
-        return None
-    return datetime.fromtimestamp(wall_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def format_report(report: dict[str, Any]) -> str:

@@ -12,11 +12,9 @@ from typing import Any
 
 from pipeline.cli.common import FAILED, OK, add_data, complain, say
 from pipeline.journal_reader import JournalError, JournalReader, open_readonly
-from pipeline.journal_records import FillRecord, TradeRecord
+from pipeline.journal_records import LEDGER_FILE, FillRecord, TradeRecord
 from pipeline.model import to_text
 from pipeline.money import money_text
-
-LEDGER_FILE = "ledger.sqlite"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -36,6 +36,7 @@ from pipeline.cli.common import (
 from pipeline.cli.settings import resolve_or_complain
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import Config
+from pipeline.journal_records import LEDGER_FILE
 from pipeline.logs import log_directory
 from shm.segment import SegmentError
 
@@ -164,7 +165,7 @@ def summary_lines(state: dict[str, Any], data: Path) -> list[str]:
         f"  opportunities  {state['opportunities']}, trades {state['trades']}, worker restarts {restarts}",
         f"  refused        {', '.join(f'{name} {count}' for name, count in refused) or 'nothing'}",
         f"  P&L            ${state['pnl_usd']} (open positions at what they would fetch now)",
-        f"  journal        {data / 'ledger.sqlite'}: run.py journal trades",
+        f"  journal        {data / LEDGER_FILE}: run.py journal trades",
         f"  logs           {log_directory(data)}",
     ]
 

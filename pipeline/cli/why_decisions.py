@@ -10,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.reasons import limit_keys, reason_sentence
+from pipeline.cli.common import moment_text
 from pipeline.cli.status import rejections
 from pipeline.cli.why_facts import Memory
-from pipeline.cli.why_legs import moment_text
-from pipeline.decision_log import DecisionLogError, read_decisions
+from pipeline.decision_log import DECISIONS_FILE, DecisionLogError, read_decisions
 from pipeline.model import Action, to_text
 from shm import records
 from shm.tables import TableReader, read_counters, read_ring
 
 SHOWN = 5
-DECISIONS_FILE = "decisions.sqlite"
 
 
 def decision_facts(memory: Memory, event_id: str) -> dict[str, Any]:

@@ -6,17 +6,15 @@ In: looks at books, the event. Out: plain values. Used by `why_facts`.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from pipeline.cli.common import moment_text
 from pipeline.config import ReviewConfig
 from pipeline.look import Look
 from pipeline.model import BookFault, BookFlag, FeeKind, FeeSchedule, Ladder, MarketStatus, to_text
 from pipeline.model_events import Event, EventLeg
 from pipeline.pairs import published_fee
 from shm.records import MarketRow
-
-SECOND_NS = 1_000_000_000
 
 
 class Moment(Protocol):
@@ -98,13 +96,6 @@ def fee_facts(fee: FeeSchedule) -> dict[str, Any]:
         "source": fee.source,
         "as_of": moment_text(fee.as_of_ns),
     }
-
-
-def moment_text(wall_ns: int) -> str | None:
-    """A wall-clock time as ISO-8601 in UTC, to the second; None for none."""
-    if not wall_ns:
-        return None
-    return datetime.fromtimestamp(wall_ns // SECOND_NS, UTC).isoformat().replace("+00:00", "Z")
 
 
 def rules_word(market: MarketRow, event: Event) -> str:

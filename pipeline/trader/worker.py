@@ -17,9 +17,9 @@ from pipeline.books import FeedBooks
 from pipeline.bus import Inbox, Publisher, read_key
 from pipeline.clock import Clock, SleepWatch
 from pipeline.config import Config
-from pipeline.decision_log import DecisionLog
+from pipeline.decision_log import DECISIONS_FILE, DecisionLog
 from pipeline.journal import Journal, JournalError
-from pipeline.journal_records import RunRecord
+from pipeline.journal_records import LEDGER_FILE, RunRecord
 from pipeline.lifecycle import SUPERVISOR_PID, Worker
 from pipeline.model import Action, MarketResult, Reason
 from pipeline.model_events import CLOSE, OrderLeg
@@ -41,7 +41,6 @@ from pipeline.wire import Opportunity, Receiver, Sealer, WireError
 from shm import segment as segments
 from shm.histogram import Histograms
 
-LEDGER_FILE, DECISIONS_FILE = "ledger.sqlite", "decisions.sqlite"
 TURN_MS = 2
 BATCH = 64
 SHOW_NS = 100_000_000
