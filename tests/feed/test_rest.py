@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
@@ -20,7 +19,7 @@ from pipeline.clock import Clock, ManualClock, SystemClock
 from pipeline.feed import http, rest
 from pipeline.feed.rest import Failure, MarketDirectory
 from pipeline.model import UNKNOWN_FEE, FeeKind, Market
-from tests.support.rest_venue import PATIENCE_SECONDS, Answer, Longest, Venue, product, until
+from tests.support.rest_venue import PATIENCE_SECONDS, Answer, Held, Longest, Venue, product, until
 
 DATA = Path(__file__).resolve().parents[1] / "venues" / "data"
 
@@ -132,21 +131,14 @@ def test_every_venue_is_asked_in_its_own_way(
 
 def test_what_is_asked_for_twice_is_asked_once(venue: Venue, ask: Callable[..., MarketDirectory]) -> None:
     """While one request is on its way others gather, each name once."""
-    entered, go_on = threading.Event(), threading.Event()
-
-    def answer(path: str) -> Answer:
-        entered.set()
-        assert go_on.wait(PATIENCE_SECONDS)
-        return product(path.rpartition("/")[2])
-
-    venue.answer = answer
+    venue.answer = held = Held(lambda path: product(path.rpartition("/")[2]))
     directory = ask()
     directory.request(["A"])
-    assert entered.wait(PATIENCE_SECONDS)
+    held.wait_asked()
     for _ in range(3):
         directory.request(["B", "C"])
     directory.request([])
-    go_on.set()
+    held.release()
     Found(directory).wait("A", "B", "C")
     assert venue.paths() == ["A", "B", "C"]
 
@@ -156,23 +148,16 @@ def test_polling_never_waits_for_a_slow_venue(
 ) -> None:
     """The server is released only after `poll` has come back; the request itself is given up in time."""
     monkeypatch.setattr(http, "TIMEOUT_SECONDS", 0.1)
-    entered, go_on = threading.Event(), threading.Event()
-
-    def answer(_: str) -> Answer | None:
-        entered.set()
-        go_on.wait(PATIENCE_SECONDS)
-        return None
-
-    venue.answer = answer
+    venue.answer = held = Held(lambda _: None)
     directory = ask()
     assert directory.poll() == []
     directory.request(["A"])
-    assert entered.wait(PATIENCE_SECONDS)
+    held.wait_asked()
     assert all(isinstance(each, Failure) for each in directory.poll())
     found = Found(directory).wait(failures=1)
     assert "ReadTimeout" in found.failures[0]
     venue.answer = lambda path: product(path.rpartition("/")[2])
-    go_on.set()
+    held.release()
     found.wait("A")
 
 
@@ -449,24 +434,16 @@ def test_only_https_leaves_this_machine(url: str, clock: ManualClock) -> None:
 
 def test_what_is_forgotten_is_not_asked_again(venue: Venue, ask: Callable[..., MarketDirectory]) -> None:
     """Even when its request was on its way, and failed."""
-    entered, go_on = threading.Event(), threading.Event()
-
-    def answer(path: str) -> Answer:
-        if path.endswith("A"):
-            entered.set()
-            assert go_on.wait(PATIENCE_SECONDS)
-            return 500, b"", {}
-        return product(path.rpartition("/")[2])
-
-    venue.answer = answer
+    held = Held(lambda _: (500, b"", {}))
+    venue.answer = lambda path: held(path) if path.endswith("A") else product(path.rpartition("/")[2])
     directory = ask()
     directory.request(["A"])
-    assert entered.wait(PATIENCE_SECONDS)
+    held.wait_asked()
     directory.forget(["A", "unknown"])
     directory.request(["B"])
     directory.forget(["B"])
     directory.request(["C"])
-    go_on.set()
+    held.release()
     Found(directory).wait("C", failures=1)
     assert venue.paths() == ["A", "C"]
 

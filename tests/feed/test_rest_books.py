@@ -6,7 +6,6 @@ The venue is a real HTTP server on loopback. Waits pass on a clock that moves on
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from random import Random
@@ -20,7 +19,7 @@ from pipeline.feed.rest import Failure
 from pipeline.feed.rest_books import MAX_SPLITS, REFUSED_NS, RestBooks
 from pipeline.model import DEFAULT_SCALES, Scale
 from pipeline.venues.asking import Sample
-from tests.support.rest_venue import PATIENCE_SECONDS, Answer, Longest, Venue, until
+from tests.support.rest_venue import PATIENCE_SECONDS, Answer, Held, Longest, Venue, until
 
 SCALES: dict[str, Scale] = {}
 
@@ -122,22 +121,15 @@ def test_many_markets_are_asked_for_in_few_requests(venue: Venue, books: Callabl
 
 def test_what_waits_is_asked_for_once(venue: Venue, books: Callable[..., RestBooks]) -> None:
     """While one request is on its way others gather, each name once."""
-    entered, go_on = threading.Event(), threading.Event()
-
-    def answer(path: str) -> Answer:
-        entered.set()
-        assert go_on.wait(PATIENCE_SECONDS)
-        return kalshi(path)
-
-    venue.answer = answer
+    venue.answer = held = Held(kalshi)
     asker = books()
     asker.ask(["A"], SCALES)
-    assert entered.wait(PATIENCE_SECONDS)
+    held.wait_asked()
     for _ in range(3):
         asker.ask(["B", "C"], SCALES)
     assert asker.poll() == []
     asker.forget(["C"])
-    go_on.set()
+    held.release()
     Found(asker).wait(2)
     asker.ask(["D"], SCALES)
     Found(asker).wait(1)
@@ -240,20 +232,13 @@ def test_waits_after_failures_double_up_to_a_bound(venue: Venue, books: Callable
 
 def test_a_newer_scale_wins_over_one_that_waits(venue: Venue, books: Callable[..., RestBooks]) -> None:
     """A market that failed is read on the scale that it was asked for with since."""
-    entered, go_on = threading.Event(), threading.Event()
     answers: list[Answer] = [(500, b"", {})]
-
-    def answer(path: str) -> Answer:
-        entered.set()
-        assert go_on.wait(PATIENCE_SECONDS)
-        return answers.pop() if answers else kalshi(path)
-
-    venue.answer = answer
+    venue.answer = held = Held(lambda path: answers.pop() if answers else kalshi(path))
     asker = books()
     asker.ask(["A"], {"A": Scale(6, 2)})
-    assert entered.wait(PATIENCE_SECONDS)
+    held.wait_asked()
     asker.ask(["A"], {"A": Scale(4, 2)})
-    go_on.set()
+    held.release()
     assert Found(asker).wait(1).samples[0].snapshot.bids == [(4_000, 1_000)]
 
 
@@ -276,22 +261,15 @@ def test_a_slow_answer_never_holds_the_caller(
 ) -> None:
     """`ask` and `poll` come back at once, and the request is given up in time."""
     monkeypatch.setattr(http, "TIMEOUT_SECONDS", 0.1)
-    entered, go_on = threading.Event(), threading.Event()
-
-    def answer(_: str) -> Answer | None:
-        entered.set()
-        go_on.wait(PATIENCE_SECONDS)
-        return None
-
-    venue.answer = answer
+    venue.answer = held = Held(lambda _: None)
     asker = books()
     asker.ask(["A"], SCALES)
-    assert entered.wait(PATIENCE_SECONDS)
+    held.wait_asked()
     asker.ask(["B"], SCALES)
     assert all(isinstance(each, Failure) for each in asker.poll())
     assert "ReadTimeout" in Found(asker).wait(failures=1).failures[0]
     venue.answer = kalshi
-    go_on.set()
+    held.release()
     Found(asker).wait(2)
 
 

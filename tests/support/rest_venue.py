@@ -22,6 +22,27 @@ def product(name: str) -> Answer:
     return 200, json.dumps({"product_id": name, "status": "online"}).encode(), {}
 
 
+class Held:
+    """An answer that a test holds back: `wait_asked`, look at what goes on meanwhile, `release`."""
+
+    def __init__(self, then: Callable[[str], Answer | None]) -> None:
+        self._then = then
+        self._asked, self._released = threading.Event(), threading.Event()
+
+    def __call__(self, path: str) -> Answer | None:
+        self._asked.set()
+        assert self._released.wait(PATIENCE_SECONDS)
+        return self._then(path)
+
+    def wait_asked(self) -> None:
+        """Until the first request for it is here."""
+        assert self._asked.wait(PATIENCE_SECONDS)
+
+    def release(self) -> None:
+        """Answer what waits, and at once from now on."""
+        self._released.set()
+
+
 class Venue:
     """A venue's REST on loopback. `answer` may block, and may be replaced while it runs.
 
