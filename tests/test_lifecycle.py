@@ -273,7 +273,8 @@ def turning(config: Config) -> View:
             found[:] = [view_of(config, "child")]
         except SegmentError:
             return False
-        return read_counters(found[0])["turns"] > 1
+        # A segment is there a moment before its counters have names.
+        return read_counters(found[0]).get("turns", 0) > 1
 
     assert until(ready)
     return found[0]
