@@ -16,7 +16,7 @@ import zmq
 
 from pipeline.wire import KEY_BYTES, MAX_FRAME_BYTES
 
-OPPORTUNITIES, DECISIONS, CONTROL, BELL = "opp", "dec", "ctl", "bell"
+OPPORTUNITIES, DECISIONS, CONTROL, BELL, ORDERS = "opp", "dec", "ctl", "bell", "ord"
 HIGH_WATER = 64
 # Looks for an announced frame: about 300 us, longer than it takes to price one.
 AWAKE_LOOKS = 150
@@ -198,11 +198,8 @@ class Publisher(_Bound):
         self.socket.send(frame, zmq.NOBLOCK)
 
 
-class CommandServer(_Bound):
-    """The supervisor's end of `ctl`."""
-
-    def __init__(self, run_directory: Path) -> None:
-        super().__init__(run_directory, CONTROL, zmq.ROUTER)
+class _Router(_Bound):
+    """A socket that many may ask, and that answers each of them."""
 
     def receive(self, timeout_ms: int) -> tuple[bytes, bytes] | None:
         """Sender and frame of the next request, waiting at most `timeout_ms`; None for none or nonsense."""
@@ -218,6 +215,50 @@ class CommandServer(_Bound):
         except zmq.ZMQError:
             return False
         return True
+
+
+class CommandServer(_Router):
+    """The supervisor's end of `ctl`."""
+
+    def __init__(self, run_directory: Path) -> None:
+        super().__init__(run_directory, CONTROL, zmq.ROUTER)
+
+
+class OrderServer(_Router):
+    """The paper exchange's end of `ord`."""
+
+    def __init__(self, run_directory: Path) -> None:
+        super().__init__(run_directory, ORDERS, zmq.ROUTER)
+
+
+class OrderLine:
+    """A trader's end of `ord`: connects, never blocks. What it sends may be lost, and so may the answers."""
+
+    def __init__(self, run_directory: Path) -> None:
+        where = address(run_directory, ORDERS)
+        self._socket = _socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, 20)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 500)
+        self._socket.connect(where)
+
+    def send(self, frame: bytes) -> bool:
+        """Hand a frame to the socket; False when nobody takes it now."""
+        try:
+            self._socket.send(frame, zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        return True
+
+    def receive(self, timeout_ms: int) -> bytes | None:
+        """The next frame, waiting at most `timeout_ms` for one; None where none comes."""
+        if self._socket.poll(timeout_ms, zmq.POLLIN) == 0:
+            return None
+        return self._socket.recv(zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Drop the socket and what it still holds."""
+        self._socket.close(0)
 
 
 def ask(run_directory: Path, frame: bytes, timeout_ms: int) -> bytes:

@@ -125,6 +125,16 @@ class RiskConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_leg_skew_ms: int = 1000
     cooldown_ms: int = 500
     probe_usd: str = "5"
+    max_market_usd: str = "50"
+    max_venue_usd: str = "250"
+    max_net_usd: str = "10"
+    max_dust_usd: str = "1"
+    price_collar_pct: str = "5"
+    max_orders_per_second: int = 20
+    max_orders_per_minute: int = 300
+    max_open_orders: int = 20
+    min_race: str = "0.3"
+    max_mismatch: str = "0.02"
 
 
 class KellyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -136,10 +146,27 @@ class KellyConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TraderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """[trader]: how orders are sent, and the paper account: cash by venue, coins by venue and market."""
+    """[trader]: how orders are sent, and the paper account: cash by venue, coins by venue and market.
+
+    `paper_*` say how the paper exchange behaves: a latency (median and 95th percentile), how often it
+    refuses an order or fails one of two legs, how long Polymarket fills stay provisional and how often
+    they fail then, which share of what leaves a level is taken to be trades.
+    """
 
     mode: str = "taker"
+    legs: str = "together"
+    hedge_seconds: float = 3.0
+    order_seconds: float = 2.0
+    maker_ttl_s: float = 10.0
+    maker_quotes: int = 4
     paper_latency_ms: int = 50
+    paper_latency_p95_ms: int = 0
+    paper_booking_ms: int = 0
+    paper_reject_pct: str = "0"
+    paper_leg_failure_pct: str = "0"
+    paper_provisional_ms: int = 2000
+    paper_provisional_failure_pct: str = "0"
+    paper_trade_share_pct: str = "50"
     cash: dict[str, str] = {}
     inventory: dict[str, dict[str, str]] = {}
 
@@ -155,10 +182,14 @@ class SupervisorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class LabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """[lab]: the simulated venues. `divergence` scales how far venues drift apart; 0 is never."""
+    """[lab]: the simulated venues. `divergence` scales how far venues drift apart; 0 is never.
+
+    `scenario` names a script of what goes wrong and when (docs/SCENARIOS.md), "" for none.
+    """
 
     seed: int = 7
     divergence: float = 1.0
+    scenario: str = ""
 
 
 class DashboardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

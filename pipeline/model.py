@@ -87,12 +87,16 @@ class MarketStatus(IntEnum):
 
 
 class MarketResult(IntEnum):
-    """How a binary market was decided; NONE while it is not."""
+    """How a binary market was decided; NONE while it is not.
+
+    SCALAR pays YES a value between 0 and 1 that the venue states (Kalshi), and NO the rest.
+    """
 
     NONE = 0
     YES = 1
     NO = 2
     VOID = 3
+    SCALAR = 4
 
 
 class FeeKind(IntEnum):
@@ -126,13 +130,17 @@ class Confidence(IntEnum):
 
 
 class Action(IntEnum):
-    """What became of an opportunity."""
+    """What became of an opportunity. UNWOUND: one leg was filled and sold back; WITHDRAWN: a maker's
+    quote that nobody took.
+    """
 
     DETECTED = 0
     APPROVED = 1
     EXECUTED = 2
     REJECTED = 3
     UNHEDGED = 4
+    UNWOUND = 5
+    WITHDRAWN = 6
 
 
 class Reason(IntEnum):
@@ -190,6 +198,19 @@ class Reason(IntEnum):
     NOT_FILLED = 47
     TOO_MANY_LEGS = 48
     MISMATCH = 49
+    MARKET_EXPOSURE = 50
+    VENUE_EXPOSURE = 51
+    NET_EXPOSURE = 52
+    PRICE_COLLAR = 53
+    OFF_GRID = 54
+    ORDERS_PER_SECOND = 55
+    ORDERS_PER_MINUTE = 56
+    OPEN_ORDERS = 57
+    RACE_LOST = 58
+    NOT_ARMED = 59
+    UNRESOLVED = 60
+    OTHER_MODE = 61
+    QUOTE_MOVED = 62
 
 
 BOOK_REASONS = {
@@ -249,6 +270,7 @@ class Market:
     `grid_ticks` is the price grid, `lot_units` the size grid, `min_units` and `min_cost_micros` the
     smallest order. 0 means the venue states none. `partner` is the other token of a Polymarket pair.
     `close_ns` is wall clock, 0 when unknown. `rules` is the venue's text of how the market is decided.
+    `value_micros` is what YES pays in millionths of a dollar where the result is SCALAR, else -1.
     `hides_outcome` says that its event may have an outcome that is not listed, so no basket is complete.
     """
 
@@ -267,6 +289,7 @@ class Market:
     title: str = ""
     rules: str = ""
     hides_outcome: bool = False
+    value_micros: int = -1
 
 
 # A level is (price ticks, size units); a ladder is best first.

@@ -101,6 +101,75 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, tag="dec"):
     fill_ns: int
 
 
+class PlaceOrder(msgspec.Struct, frozen=True, array_like=True, tag="put"):
+    """Trader to the paper exchange: an order. `fee` is (kind, rate_ppm, maker_rate_ppm, exponent,
+    precision_micros, per_unit_micros): what a fill of this order costs. Times are CLOCK_MONOTONIC.
+    """
+
+    account: str
+    order_id: str
+    venue: str
+    market: str
+    outcome: str
+    action: str
+    limit_ticks: int
+    size_units: int
+    price_decimals: int
+    size_decimals: int
+    style: str
+    fee: tuple[int, int, int, int, int, int]
+    deadline_ns: int
+    expires_ns: int
+    sent_ns: int
+
+
+class CancelOrders(msgspec.Struct, frozen=True, array_like=True, tag="can"):
+    """To the paper exchange: end one order of an account, or with an empty `order_id` all that rest."""
+
+    account: str
+    order_id: str
+    sent_ns: int
+
+
+class AskOrders(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
+    """To the paper exchange: what became of these orders; with none named, of all that rest.
+
+    It is answered by an `OrderReport` each, and by one with an empty `order_id` at the end.
+    """
+
+    account: str
+    order_ids: tuple[str, ...]
+    sent_ns: int
+
+
+class FillReport(msgspec.Struct, frozen=True, array_like=True):
+    """One execution at the paper exchange; `fee` is decimal text in dollars."""
+
+    fill_id: str
+    price_ticks: int
+    size_units: int
+    fee: str
+    maker: bool
+    provisional: bool
+
+
+class OrderReport(msgspec.Struct, frozen=True, array_like=True, tag="did"):
+    """From the paper exchange: an order's status (a `trader.broker.OrderStatus`), and fills.
+
+    `evidence` is canonical JSON of the book that the fills were made from.
+    """
+
+    account: str
+    order_id: str
+    status: int
+    at_ns: int
+    fills: tuple[FillReport, ...] = ()
+    confirmed: tuple[str, ...] = ()
+    failed: tuple[str, ...] = ()
+    why: str = ""
+    evidence: str = ""
+
+
 class Request(msgspec.Struct, frozen=True, array_like=True, tag="req"):
     """A command to the supervisor. `id` is random; `issued_ns` is CLOCK_MONOTONIC of the sender."""
 
@@ -120,7 +189,12 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, tag="rep"):
     data: dict[str, str] = {}
 
 
-MessageT = TypeVar("MessageT", Opportunity, Decision, Request, Reply)
+OrderMessage = PlaceOrder | CancelOrders | AskOrders
+"""What a trader may ask of the paper exchange."""
+
+Message = Opportunity | Decision | OrderMessage | OrderReport | Request | Reply
+MessageT = TypeVar("MessageT")
+_ORDERS = msgspec.msgpack.Decoder(OrderMessage)
 
 
 class Sealer:
@@ -131,7 +205,7 @@ class Sealer:
             raise ValueError(f"the run's key must have {KEY_BYTES} bytes, got {len(key)}")
         self._key = key
 
-    def seal(self, message: Opportunity | Decision | Request | Reply) -> bytes:
+    def seal(self, message: Message) -> bytes:
         """A frame holding `message`. Raises WireError when it would be over MAX_FRAME_BYTES."""
         body = msgspec.msgpack.encode(message)
         frame = MAGIC + self._mac(body) + body
@@ -141,6 +215,21 @@ class Sealer:
 
     def open(self, frame: bytes, kind: type[MessageT]) -> MessageT:
         """The message of a frame. Raises WireError, naming the defect, for anything not sealed by us."""
+        try:
+            return msgspec.msgpack.decode(self._body(frame), type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise WireError("malformed") from error
+
+    def open_order(self, frame: bytes) -> OrderMessage:
+        """The same for what a trader may ask of the paper exchange."""
+        try:
+            message: OrderMessage = _ORDERS.decode(self._body(frame))
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+            raise WireError("malformed") from error
+        return message
+
+    def _body(self, frame: bytes) -> bytes:
+        """What was sealed."""
         if len(frame) > MAX_FRAME_BYTES:
             raise WireError("oversized")
         head = len(MAGIC) + SEAL_BYTES
@@ -149,10 +238,7 @@ class Sealer:
         body = frame[head:]
         if not hmac.compare_digest(frame[len(MAGIC) : head], self._mac(body)):
             raise WireError("forged")
-        try:
-            return msgspec.msgpack.decode(body, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise WireError("malformed") from error
+        return body
 
     def _mac(self, body: bytes) -> bytes:
         return hmac.digest(self._key, body, hashlib.sha256)[:SEAL_BYTES]

@@ -10,6 +10,70 @@ from __future__ import annotations
 from typing import Annotated, NamedTuple
 
 from shm.layout import Record
+from shm.records_trader import (
+    CALIBRATION,
+    CASH,
+    DECISION,
+    EQUITY,
+    EVENT_POSITION,
+    KELLY,
+    ORDER,
+    OUTCOME,
+    POSITION,
+    SUMMARY,
+    CalibrationRow,
+    CashRow,
+    DecisionRow,
+    EquityRow,
+    EventPositionRow,
+    KellyRow,
+    OrderRow,
+    OutcomeRow,
+    PositionRow,
+    SummaryRow,
+)
+
+__all__ = [
+    "CALIBRATION",
+    "CASH",
+    "DECISION",
+    "EQUITY",
+    "ERROR",
+    "EVENT",
+    "EVENT_POSITION",
+    "KELLY",
+    "LIFE",
+    "MARKET",
+    "ORDER",
+    "OUTCOME",
+    "POSITION",
+    "QUOTE",
+    "RUN",
+    "SUMMARY",
+    "WORKER",
+    "CalibrationRow",
+    "CashRow",
+    "DecisionRow",
+    "EquityRow",
+    "ErrorRow",
+    "EventId",
+    "EventPositionRow",
+    "EventRow",
+    "KellyRow",
+    "LifeRow",
+    "MarketId",
+    "MarketRow",
+    "OrderRow",
+    "OutcomeRow",
+    "PositionRow",
+    "QuoteRow",
+    "RunRow",
+    "Short",
+    "SummaryRow",
+    "Title",
+    "Venue",
+    "WorkerRow",
+]
 
 EventId = Annotated[str, 64]
 Title = Annotated[str, 96]
@@ -32,8 +96,9 @@ class MarketRow(NamedTuple):
 
     `incarnation` grows when the row is given to another market; the book row carries it too.
     Decimals are -1 while the scale is unknown. Sizes and prices are on the market's own scale.
-    `updated_ns` is when the venue's REST last described it, 0 for never. `rules` is the beginning of the
-    venue's rules and `rules_hash` the SHA-256 of them all, in hexadecimal.
+    `value_micros` is what YES pays where the result is SCALAR, else -1. `updated_ns` is when the venue's
+    REST last described it, 0 for never. `rules` is the beginning of the venue's rules and `rules_hash` the
+    SHA-256 of them all, in hexadecimal.
     """
 
     market: MarketId
@@ -60,6 +125,7 @@ class MarketRow(NamedTuple):
     result: int
     updated_ns: int
     hides_outcome: int
+    value_micros: int
     rules_hash: Annotated[str, 64]
     rules: Annotated[str, 512]
 
@@ -177,98 +243,6 @@ class QuoteRow(NamedTuple):
     log_units: int
 
 
-class PositionRow(NamedTuple):
-    """Trader: what is held of one outcome; an empty `event_id` is a free row.
-
-    `units` is on `size_decimals`; `mark_micros` is what the position would fetch now, after fees, and
-    `marked` is 0 where no live book could say.
-    """
-
-    event_id: EventId
-    title: Title
-    venue: Venue
-    market: MarketId
-    outcome: Short
-    units: int
-    size_decimals: int
-    cost_micros: int
-    fees_micros: int
-    average_micros: int
-    mark_micros: int
-    unrealised_micros: int
-    marked: int
-    opened_wall_ns: int
-
-
-class CashRow(NamedTuple):
-    """Trader: cash at one venue; `locked` is the cost of what is held there."""
-
-    venue: Venue
-    start_micros: int
-    cash_micros: int
-    locked_micros: int
-
-
-class SummaryRow(NamedTuple):
-    """Trader: totals of the account, and what Kelly makes of the closed trades."""
-
-    mode: Short
-    trades: int
-    closed_trades: int
-    opportunities: int
-    rejected: int
-    unhedged: int
-    realised_micros: int
-    unrealised_micros: int
-    fees_micros: int
-    day_pnl_micros: int
-    exposure_micros: int
-    consecutive_losses: int
-    halted: int
-    kelly_trades: int
-    kelly_wins: int
-    kelly_fraction_ppm: int
-    kelly_confidence_ppm: int
-    kelly_recommended_micros: int
-    updated_ns: int
-
-
-class DecisionRow(NamedTuple):
-    """Trader: one of the last 64 decisions. `sequence` counts all decisions of the run from 1.
-
-    The stamps follow one price: socket, book, scan, send, receive, decide, intent, order, fill; 0 where it
-    did not get so far. `value` and `limit` (micros) are the number that failed and what it failed.
-    """
-
-    sequence: int
-    wall_ns: int
-    event_id: EventId
-    direction: int
-    buy_venue: Venue
-    sell_venue: Venue
-    action: int
-    reason: int
-    value_micros: int
-    limit_micros: int
-    size_units: int
-    size_decimals: int
-    edge_bp: int
-    last_look_bp: int
-    net_micros: int
-    cash_micros: int
-    confidence: int
-    race_ppm: int
-    socket_ns: int
-    book_ns: int
-    scan_ns: int
-    send_ns: int
-    receive_ns: int
-    decide_ns: int
-    intent_ns: int
-    order_ns: int
-    fill_ns: int
-
-
 class WorkerRow(NamedTuple):
     """Supervisor: one worker process. `exit_status` is its last exit code, or minus the signal."""
 
@@ -300,9 +274,5 @@ MARKET = Record(MarketRow)
 EVENT = Record(EventRow)
 LIFE = Record(LifeRow)
 QUOTE = Record(QuoteRow)
-POSITION = Record(PositionRow)
-CASH = Record(CashRow)
-SUMMARY = Record(SummaryRow)
-DECISION = Record(DecisionRow)
 WORKER = Record(WorkerRow)
 RUN = Record(RunRow)

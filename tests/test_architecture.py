@@ -20,14 +20,29 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("shm", "pipeline", "dashboard")
-STAGES = ("feed", "scanner", "trader", "observer", "supervisor")
+STAGES = ("feed", "scanner", "trader", "paper", "observer", "supervisor")
 
 # Imports point downward only: the bottom layer first; names in one layer do not know each other. A
 # name stands for its package and for what it was split into (journal_records belongs to journal).
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("shm",),
-    ("pipeline.model", "pipeline.clock", "pipeline.logs", "pipeline.places", "pipeline.version"),
-    ("pipeline.look", "pipeline.money", "pipeline.payoff", "pipeline.conversion", "pipeline.digital"),
+    (
+        "pipeline.model",
+        "pipeline.clock",
+        "pipeline.logs",
+        "pipeline.places",
+        "pipeline.version",
+        "pipeline.crash",
+        "pipeline.halt",
+    ),
+    (
+        "pipeline.look",
+        "pipeline.money",
+        "pipeline.queue_position",
+        "pipeline.payoff",
+        "pipeline.conversion",
+        "pipeline.digital",
+    ),
     (
         "pipeline.wire",
         "pipeline.fees",
@@ -62,6 +77,8 @@ DOORS: dict[str, dict[str, str]] = {
         "pipeline.journal": "what must survive",
         "pipeline.journal_reader": "the same file, read-only",
         "pipeline.decision_log": "decisions, off the order path",
+        "pipeline.journal_migration": "ledgers of older versions",
+        "pipeline.paper.store": "what the paper exchange did",
     },
     "mmap": {"shm.segment": "shared memory"},
     "fcntl": {
@@ -76,11 +93,15 @@ DOORS: dict[str, dict[str, str]] = {
         "pipeline.supervisor.worker": "names their numbers",
         "pipeline.supervisor.cleanup": "names their numbers",
         "pipeline.lifecycle": "an orderly end",
+        "pipeline.crash": "names SIGKILL",
         "pipeline.cli.*": "Ctrl-C, and names for --signal",
     },
     "psutil": {"pipeline.supervisor.processes": "pids with start times"},
     "setproctitle": {"pipeline.cli.work": "the noun in `ps`"},
-    "pydantic": {"pipeline.config_schema.schema": "the schema of config.toml"},
+    "pydantic": {
+        "pipeline.config_schema.schema": "checks config.toml",
+        "pipeline.config_schema.models": "its keys",
+    },
     "tomli": {"pipeline.config_schema.schema": "the text of config.toml"},
     "httpx": {"pipeline.feed.http": "public REST", "pipeline.trader.live.*": "orders"},
     "ccxt": {"pipeline.feed.ccxt_exchange": "any exchange that it streams"},
@@ -105,6 +126,15 @@ IMPURE = {
     "pipeline.scanner.following": "reads the screens of the feeds",
     "pipeline.scanner.trader_view": "reads the trader's segment",
     "pipeline.trader.ledger": "commits to the journal",
+    "pipeline.trader.recovery": "reads the journal, asks the broker",
+    "pipeline.trader.executor": "commits, sends and books",
+    "pipeline.trader.show": "publishes, and reads past trades from the journal",
+    "pipeline.trader.desk": "looks at the books, opens trades",
+    "pipeline.trader.switch": "reads and writes the HALT file",
+    "pipeline.trader.maker": "the same, for quotes",
+    "pipeline.trader.order_line": "the broker that talks to the paper exchange over the bus",
+    "pipeline.halt": "the HALT file",
+    "pipeline.crash": "kills this process at a named point, for tests",
     "pipeline.config_schema.files": "reads config.toml, names the run's directories",
     "pipeline.places": "asks for the real path of a directory",
     "pipeline.observer.export": "writes data/*.json",
@@ -160,6 +190,7 @@ BANNED_CALLS: dict[str, tuple[tuple[str, ...], str]] = {
     "*.send_pyobj": ((), "use pipeline.wire"),
 }
 ENTRY_POINTS = {  # modules that nobody need import
+    "pipeline.trader.validator": "for other people's Python, as docs/SIZING.md shows",
     "run": "the program",
     "pipeline.cli.*": "commands are found by main",
     "pipeline.*.worker": "workers are started by name",

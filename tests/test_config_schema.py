@@ -15,28 +15,28 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from pipeline import config as plain
-from pipeline.config_schema import ConfigProblems, Problem, merge_lab, resolve, schema
+from pipeline.config_schema import ConfigProblems, Problem, merge_lab, models, resolve
 from pipeline.config_schema.layers import split_set
 from pipeline.config_schema.text import key_lines
 from pipeline.config_schema.values import amount, written
 from pipeline.model_events import EVENT_KINDS
 
 PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct]]] = [
-    (schema.Venue, plain.VenueConfig),
-    (schema.Fee, plain.FeeConfig),
-    (schema.Tier, plain.TierConfig),
-    (schema.Shm, plain.ShmConfig),
-    (schema.Scanner, plain.ScannerConfig),
-    (schema.Risk, plain.RiskConfig),
-    (schema.Kelly, plain.KellyConfig),
-    (schema.Trader, plain.TraderConfig),
-    (schema.Supervisor, plain.SupervisorConfig),
-    (schema.Lab, plain.LabConfig),
-    (schema.Dashboard, plain.DashboardConfig),
-    (schema.Leg, plain.LegConfig),
-    (schema.Review, plain.ReviewConfig),
-    (schema.DigitalOption, plain.DigitalConfig),
-    (schema.Event, plain.EventConfig),
+    (models.Venue, plain.VenueConfig),
+    (models.Fee, plain.FeeConfig),
+    (models.Tier, plain.TierConfig),
+    (models.Shm, plain.ShmConfig),
+    (models.Scanner, plain.ScannerConfig),
+    (models.Risk, plain.RiskConfig),
+    (models.Kelly, plain.KellyConfig),
+    (models.Trader, plain.TraderConfig),
+    (models.Supervisor, plain.SupervisorConfig),
+    (models.Lab, plain.LabConfig),
+    (models.Dashboard, plain.DashboardConfig),
+    (models.Leg, plain.LegConfig),
+    (models.Review, plain.ReviewConfig),
+    (models.DigitalOption, plain.DigitalConfig),
+    (models.Event, plain.EventConfig),
 ]
 RESOLVED = set(
     "version hash profile mode simulated account started_wall_ns instance"
@@ -99,7 +99,7 @@ def test_models_mirror_structs(model: type[BaseModel], struct: type[msgspec.Stru
 def test_the_file_model_has_the_sections_of_config() -> None:
     """What the file can say is what `Config` holds, but for what is resolved."""
     sections = {field.name for field in msgspec.structs.fields(plain.Config)}
-    assert set(schema.File.model_fields) == sections - RESOLVED
+    assert set(models.File.model_fields) == sections - RESOLVED
 
 
 def leaf_keys(model: type[BaseModel], base: str) -> list[tuple[str, FieldInfo]]:
@@ -112,7 +112,7 @@ def test_every_key_is_explained() -> None:
         for name, field in leaf_keys(model, model.__name__):
             assert field.description, name
             extra = field.json_schema_extra
-            assert isinstance(extra, dict) and extra["reload"] in {schema.LIVE, schema.WORKER, schema.ALL}, (
+            assert isinstance(extra, dict) and extra["reload"] in {models.LIVE, models.WORKER, models.ALL}, (
                 name
             )
 
@@ -122,8 +122,8 @@ def test_config_toml_shows_every_key_with_its_reload_class(project_root: Path) -
     text = (project_root / "config.toml").read_text(encoding="utf-8")
     lines = text.splitlines()
     where = key_lines(text)
-    tables: dict[str, type[BaseModel]] = {"venues.kalshi": schema.Venue}
-    tables |= {name: schema.File.model_fields[name].annotation for name in SETTINGS}  # type: ignore[misc]
+    tables: dict[str, type[BaseModel]] = {"venues.kalshi": models.Venue}
+    tables |= {name: models.File.model_fields[name].annotation for name in SETTINGS}  # type: ignore[misc]
     for table, model in tables.items():
         for name, field in leaf_keys(model, table):
             line = where[(*table.split("."), name.rpartition(".")[2])]
@@ -135,7 +135,7 @@ def test_config_toml_shows_every_key_with_its_reload_class(project_root: Path) -
                 for bound in ("ge", "le"):
                     if hasattr(limit, bound):
                         assert f"{getattr(limit, bound)}" in said, (name, said)
-    commented = (schema.Fee, schema.Tier, schema.Event, schema.Review, schema.Leg, schema.DigitalOption)
+    commented = (models.Fee, models.Tier, models.Event, models.Review, models.Leg, models.DigitalOption)
     for model in commented:
         for name in model.model_fields:
             assert re.search(rf"\b{name}\b", text), name
@@ -372,7 +372,7 @@ WRONG = [
     ("[fees.kraken]\ntaker_bps = 1.234", "at most 2 decimals"),
     ("[fees.polymarket]\nexponent = 5", "must be at most 4, got 5"),
     ("[trader.cash]\nkalshy = 5", "trader.cash.kalshy: no venue 'kalshy' is known"),
-    ("[trader]\nmode = 'maker'", "trader.mode: must be 'taker', got 'maker'"),
+    ("[trader]\nmode = 'maker'", "trader.mode: must be 'taker', 'maker_hedge' or 'both', got 'maker'"),
     ("[[events]]\nid = 'a'", "events[0].legs: an event needs at least two legs, got 0"),
     ("[[events]]\nlegs = []", "config.toml:1: events[0].id: is missing"),
 ]  # fmt: skip

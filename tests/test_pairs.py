@@ -62,7 +62,7 @@ def market(fee: FeeSchedule = KALSHI, size_decimals: int = 2, **extra) -> Market
         fee_kind=fee.kind, fee_rate_ppm=fee.rate_ppm, fee_maker_rate_ppm=0, fee_exponent=fee.exponent,
         fee_precision_micros=fee.precision_micros, close_wall_ns=0, status=MarketStatus.OPEN, result=0,
         updated_ns=1, hides_outcome=0, fee_per_unit_micros=0, fee_waived_until_ns=0, fee_source="",
-        fee_as_of_ns=0, rules_hash="", rules="",
+        fee_as_of_ns=0, rules_hash="", rules="", value_micros=-1,
     )  # fmt: skip
     return row._replace(**extra)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline.config import SIMULATED, Config, EventConfig, sealed
+from pipeline.config import SIMULATED, Config, EventConfig, TraderConfig, sealed
 from pipeline.config_schema.checks import CCXT, KNOWN_VENUES, is_loopback
 from pipeline.config_schema.event_checks import is_spot_venue
 from pipeline.config_schema.layers import (
@@ -126,7 +126,8 @@ def build(tree: dict[str, Any], profile: str, directories: Mapping[str, str]) ->
 
 
 def merge_lab(config: Config, lab: Mapping[str, object]) -> Config:
-    """The config with the lab's addresses in its simulated venues and the lab's events after its own.
+    """The config with the lab's addresses in its simulated venues, its events after the config's own, and
+    what its scenario makes of the paper exchange.
 
     Of the lab's events those count whose venues are all simulated here; an id of the file's own wins.
     Raises msgspec.ValidationError when `lab` is not what the lab writes.
@@ -144,4 +145,8 @@ def merge_lab(config: Config, lab: Mapping[str, object]) -> Config:
         for event in events
         if event.id not in own and all(leg.venue in config.simulated for leg in event.legs)
     )
-    return sealed(msgspec.structs.replace(config, venues=venues, events=(*config.events, *played)))
+    paper = msgspec.convert(lab.get("paper", {}), dict[str, int | str])
+    behaviour = {key: value for key, value in paper.items() if key.startswith("paper_")}
+    trader = msgspec.convert(msgspec.to_builtins(config.trader) | behaviour, TraderConfig)
+    changed = {"venues": venues, "trader": trader, "events": (*config.events, *played)}
+    return sealed(msgspec.structs.replace(config, **changed))

@@ -87,13 +87,13 @@ def test_slots_of_a_row_do_not_touch(words: int) -> None:
 
 
 def test_sizes_of_a_feed() -> None:
-    """A book of 25 levels has 119 words and its row 4 slots of 128; 64 markets fit into 576 KiB."""
+    """A book of 25 levels has 119 words and its row 4 slots of 128; 64 markets fit into 640 KiB."""
     sections = {section.name: section for section in feed_sections(64, 25, 1)}
     assert BOOK_HEAD_WORDS == 19 and len(ConnectionRow._fields) + lo.SPARE_WORDS == CONNECTION_WORDS
     assert sections["books"].words == 19 + 4 * 25
     assert sections["books"].row_words == 8 + 4 * 128
     assert (sections["screen"].rows, sections["screen"].words) == (1, 8 * 64)
-    assert lo.place(sections.values())[1] * lo.WORD < 576 * 1024
+    assert lo.place(sections.values())[1] * lo.WORD < 640 * 1024
 
 
 def test_the_hash_follows_the_meaning() -> None:
