@@ -11,10 +11,10 @@ is a closed form.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from decimal import Decimal
 from fractions import Fraction
-from math import lcm
 
 Exact = Decimal | Fraction | int
 
@@ -70,6 +70,19 @@ def growth_share(share: Exact) -> Fraction:
     return k * (2 - k)
 
 
+def fall_probability(share: Exact, left: Exact) -> float:
+    """Probability of ever falling to `left` of the capital at `share` of Kelly: left^(2/share - 1).
+
+    Halving: 1/2 at full Kelly, 1/8 at half, 1/128 at a quarter; from double Kelly on it is certain. Holds
+    for many small bets (Thorp 2006). Raises ValueError for a share of 0 or less and `left` outside (0, 1].
+    """
+    k, x = Fraction(share), Fraction(left)
+    if k <= 0 or not 0 < x <= 1:
+        raise ValueError(f"no fall to {left} of the capital at {share} of Kelly")
+    exponent = max(2 / k - 1, Fraction(0))
+    return math.pow(x, exponent)
+
+
 class _Odds:
     """The three ends of a pair, exactly. `start` is the growth's derivative at f = 0.
 
@@ -105,7 +118,7 @@ class _Odds:
         won, alone, apart = self.both * e, self.alone * l, self.apart * lost
         linear = -won * (l + lost) - alone * (e - lost) - apart * (e - l)
         square = won * l * lost + (alone * lost + apart * l) * e
-        whole = lcm(*(number.denominator for number in (self.start, linear, square)))
+        whole = math.lcm(*(number.denominator for number in (self.start, linear, square)))
         c0, c1, c2 = (int(number * whole) for number in (self.start, linear, square))
         one = 1 << STEPS
 

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from pipeline.trader.kelly import KellySizeMode
 from pipeline.trader.kelly_arbitrage import (
+    PAIR_LOSS,
     arbitrage_fraction,
     binary_fraction,
+    fall_probability,
     growth_share,
     leg_risk_fraction,
 )
@@ -37,6 +39,22 @@ def test_without_mismatch_kelly_would_borrow() -> None:
     """e = 2 %, l = 3 %, lambda = 5 %: f* is 29 times the capital, so the cap of 1 binds."""
     assert leg_risk_fraction(EDGE, LOSS, Decimal("0.05")) == Fraction(175, 6)
     assert arbitrage_fraction(EDGE, LOSS, Decimal("0.05"), 0) == 1
+
+
+def test_trade_only_if_the_odds_of_a_lone_leg_are_below_edge_over_loss() -> None:
+    """lambda / pi < e / l: at e = 2 %, l = 3 % two lone legs for three pairs are one too many."""
+    most = Fraction(2, 5)  # lambda of lambda / pi = 2/3
+    assert leg_risk_fraction(EDGE, LOSS, most) == 0
+    assert leg_risk_fraction(EDGE, LOSS, most - Fraction(1, 1000)) == Fraction(1, 1000) * 5 / Fraction(6, 100)
+
+
+def test_a_mismatch_loses_nearly_all_of_the_pair() -> None:
+    """L is 0.98 of the cost, so an edge of 2 % bears no mismatch of 1.85 %: 0.97 e - lambda l over e + L."""
+    assert Decimal("0.98") == PAIR_LOSS
+    worthless = (Decimal("0.97") * EDGE - RISK * LOSS) / (EDGE + PAIR_LOSS)
+    assert worthless == Decimal("0.0185")
+    assert arbitrage_fraction(EDGE, LOSS, RISK, worthless) == 0
+    assert arbitrage_fraction(EDGE, LOSS, RISK, worthless - Decimal("0.0001")) > 0
 
 
 def test_the_closed_form_is_exact_below_the_cap() -> None:
@@ -99,9 +117,38 @@ def test_a_contract_is_sized_by_its_whole_cost() -> None:
     assert binary_fraction(Decimal("0.5"), Decimal("0.7")) == 0
     assert binary_fraction(2, 1) == 0
     assert binary_fraction(1, Decimal("0.4")) == 1
+    # (p - c) c / (1 - c), as some write it, would be 0.067 for the first: too small by the factor c.
+    assert binary_fraction(Decimal("0.5"), Decimal("0.4")) * Fraction(2, 5) == Fraction(1, 15)
+
+
+def test_the_binary_form_is_the_formula_at_a_contracts_odds() -> None:
+    """b = (1 - c) / c in (b p - q) / b."""
+    p, c = Fraction(3, 5), Fraction(9, 20)
+    b = (1 - c) / c
+    assert binary_fraction(p, c) == (b * p - (1 - p)) / b
 
 
 @pytest.mark.parametrize(("mode", "kept"), [("full", "1"), ("half", "0.75"), ("quarter", "0.4375")])
 def test_half_of_kelly_keeps_three_quarters_of_the_growth(mode: str, kept: str) -> None:
     """k (2 - k), for each mode of [kelly]."""
     assert growth_share(KellySizeMode(mode).share) == Fraction(kept)
+    assert growth_share(2) == 0
+
+
+@pytest.mark.parametrize(("mode", "halved"), [("full", 0.5), ("half", 0.125), ("quarter", 0.0078125)])
+def test_a_smaller_share_of_kelly_is_halved_less_often(mode: str, halved: float) -> None:
+    """left^(2/k - 1): one in two, one in eight, one in 128 (0.8 %)."""
+    assert fall_probability(KellySizeMode(mode).share, Fraction(1, 2)) == pytest.approx(halved)
+
+
+def test_double_kelly_falls_for_sure() -> None:
+    """From k = 2 on nothing grows, and every fall is met sooner or later."""
+    assert fall_probability(2, Fraction(1, 1000)) == fall_probability(3, Fraction(1, 2)) == 1
+    assert fall_probability(Fraction(1, 2), 1) == 1
+
+
+@pytest.mark.parametrize(("share", "left"), [(0, 1), (-1, 1), (1, 0), (1, 2)])
+def test_a_fall_that_is_none_is_refused(share: int, left: int) -> None:
+    """No share of Kelly at or below 0, nothing left outside (0, 1]."""
+    with pytest.raises(ValueError, match="no fall"):
+        fall_probability(share, left)
