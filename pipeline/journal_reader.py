@@ -7,34 +7,52 @@ With `journal`, which writes, this is the door to sqlite3.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from decimal import Decimal
 from heapq import merge
 from operator import itemgetter
 from pathlib import Path
-from typing import Any
 
 from pipeline.journal_records import (
-    CHAINED,
     FINAL_STATUSES,
+    OPENING,
+    CashRecord,
+    ConfirmationRecord,
     FillRecord,
     OrderRecord,
+    RecentTrade,
     SettlementRecord,
+    SwitchRecord,
+    TradeParts,
     TradeRecord,
-    canonical,
+)
+from pipeline.journal_rows import (
+    OWNED,
+    TABLES,
+    Row,
+    cash_of,
+    confirmation_of,
     fill_of,
+    intact,
+    order_of,
+    same_commit,
     settlement_of,
+    switch_of,
     trade_of,
 )
+from pipeline.money import to_decimal
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x50785831
 BUSY_SECONDS = 2.0
-GENESIS = "0" * 64
+MOST_NAMED = 3
 
-Row = dict[str, Any]
+Movement = FillRecord | ConfirmationRecord | SettlementRecord | CashRecord
+"""What changes an account."""
+
+_FINAL = f"SELECT order_id FROM orders WHERE status IN {FINAL_STATUSES}"  # noqa: S608
 
 
 class JournalError(Exception):
@@ -42,7 +60,14 @@ class JournalError(Exception):
 
 
 class JournalReader:
-    """Reads one ledger. Make it with `open_readonly`; it sees each commit as soon as it is made."""
+    """Reads one ledger. Make it with `open_readonly`; it sees each commit as soon as it is made.
+
+    Where a method takes an account, "" stands for all of them. Every method raises JournalError for a file
+    that cannot be read.
+    """
+
+    tables: tuple[str, ...] = tuple(TABLES)
+    """The chained tables, of this version."""
 
     def __init__(self, path: Path, db: sqlite3.Connection) -> None:
         self.path = path
@@ -52,66 +77,162 @@ class JournalReader:
         """Release the file."""
         self._db.close()
 
-    def trades(self) -> list[TradeRecord]:
-        """Every trade with both legs' intents, oldest first."""
-        legs = self._rows("SELECT * FROM intents ORDER BY seq")
-        return [trade_of(pair[0], pair[1]) for pair in zip(legs[::2], legs[1::2], strict=True)]
+    def trades(self, account: str = "") -> list[TradeRecord]:
+        """Every trade with all its intents in the order of their numbers, oldest first."""
+        rows: dict[str, list[Row]] = {}
+        for row in self.rows("intents", account):
+            rows.setdefault(row["trade_id"], []).append(row)
+        return [trade_of(intents) for intents in rows.values()]
 
-    def orders(self) -> list[OrderRecord]:
+    def commits(self, account: str = "") -> list[TradeRecord]:
+        """The records of trades one by one as they were committed: a hedge has its own `edge` here."""
+        found: list[list[Row]] = []
+        for row in self.rows("intents", account):
+            if found and found[-1][-1]["seq"] == row["seq"] - 1 and same_commit(found[-1][-1], row):
+                found[-1].append(row)
+            else:
+                found.append([row])
+        return [trade_of(rows) for rows in found]
+
+    def orders(self, account: str = "") -> list[OrderRecord]:
         """Every order event, oldest first."""
-        rows = self._rows("SELECT * FROM orders ORDER BY seq")
-        return [
-            OrderRecord(
-                row["order_id"],
-                row["status"],
-                row["at_ns"],
-                row["why"],
-                json.loads(row["evidence"]),
-            )
-            for row in rows
-        ]
+        return [order_of(row) for row in self.rows("orders", account)]
 
-    def fills(self) -> list[FillRecord]:
-        """Every fill, oldest first."""
-        return [fill_of(row) for row in self._rows("SELECT * FROM fills ORDER BY seq")]
+    def fills(self, account: str = "") -> list[FillRecord]:
+        """Every fill, oldest first; those that failed later too."""
+        return [fill_of(row) for row in self.rows("fills", account)]
 
-    def settlements(self) -> list[SettlementRecord]:
+    def confirmations(self, account: str = "") -> list[ConfirmationRecord]:
+        """What became of provisional fills, oldest first."""
+        return [confirmation_of(row) for row in self.rows("confirmations", account)]
+
+    def settlements(self, account: str = "") -> list[SettlementRecord]:
         """Every settlement, oldest first."""
-        return [settlement_of(row) for row in self._rows("SELECT * FROM settlements ORDER BY seq")]
+        return [settlement_of(row) for row in self.rows("settlements", account)]
 
-    def history(self, account: str) -> list[FillRecord | SettlementRecord]:
-        """An account's fills and settlements in the order they were booked: they make its
-        positions.
+    def cash(self, account: str = "") -> list[CashRecord]:
+        """Every movement of money or coins that is no trade, oldest first."""
+        return [cash_of(row) for row in self.rows("cash", account)]
 
-        A fill belongs to the account of the run that intended its order.
+    def switches(self, account: str = "") -> list[SwitchRecord]:
+        """Every turn of the kill switch, oldest first."""
+        return [switch_of(row) for row in self.rows("switches", account)]
+
+    def history(self, account: str) -> list[Movement]:
+        """What made an account's positions and cash, in the order it was booked, opening balances first.
+
+        A fill belongs to the account of the run that intended its order. An account of the first schema
+        version has its opening balances booked after its trades; they stand first all the same.
         """
-        fills = self._rows(
-            "SELECT fills.* FROM fills JOIN intents USING (order_id) JOIN runs USING (run_id)"
-            " WHERE account=?",
-            (account,),
-        )
-        settled = self._rows("SELECT * FROM settlements WHERE account=?", (account,))
-        booked: list[tuple[int, FillRecord | SettlementRecord]] = []
-        booked += [(row["seq"], fill_of(row)) for row in fills]
-        booked += [(row["seq"], settlement_of(row)) for row in settled]
+        booked: list[tuple[int, Movement]] = []
+        booked += [(row["seq"], fill_of(row)) for row in self.rows("fills", account)]
+        booked += [(row["seq"], confirmation_of(row)) for row in self.rows("confirmations", account)]
+        booked += [(row["seq"], settlement_of(row)) for row in self.rows("settlements", account)]
+        booked += [
+            (0 if row["why"] == OPENING else row["seq"], cash_of(row)) for row in self.rows("cash", account)
+        ]
         return [record for _, record in sorted(booked, key=itemgetter(0))]
 
-    def open_intents(self) -> list[str]:
+    def opening(self, account: str) -> bool:
+        """Whether the account's opening balances were booked."""
+        return bool(self._rows("SELECT seq FROM cash WHERE account=? AND why=? LIMIT 1", (account, OPENING)))
+
+    def open_intents(self, account: str = "") -> list[str]:
         """Ids of orders without a final event: after a restart nobody knows what became of them."""
-        final = f"SELECT order_id FROM orders WHERE status IN {FINAL_STATUSES}"  # noqa: S608
-        query = f"SELECT order_id FROM intents WHERE order_id NOT IN ({final}) ORDER BY seq"  # noqa: S608
-        return [row["order_id"] for row in self._rows(query)]
+        where, values = f"order_id NOT IN ({_FINAL})", ()
+        rows = self._select("order_id", "intents", where, values, account)
+        return [row["order_id"] for row in rows]
+
+    def recent_intents(self, account: str, since_wall_ns: int) -> list[RecentTrade]:
+        """Trades whose first orders were committed at `since_wall_ns` or later, oldest first."""
+        query = (
+            "SELECT wall_ns, event_id, direction, trade_id, min(seq) FROM intents"  # noqa: S608
+            f" WHERE {OWNED['intents']} GROUP BY trade_id HAVING wall_ns>=? ORDER BY min(seq)"
+        )
+        rows = self._rows(query, (account, since_wall_ns))
+        return [
+            RecentTrade(row["wall_ns"], row["event_id"], row["direction"], row["trade_id"]) for row in rows
+        ]
+
+    def trade_parts(self, account: str) -> list[TradeParts]:
+        """All that is known of each trade that may not have ended, oldest first.
+
+        That is one with an order without a final event, with a provisional fill nobody confirmed, or with
+        legs of unequal size. Trades of the first schema version have no plan and have all ended.
+        """
+        open_orders = f"order_id NOT IN ({_FINAL})"
+        provisional = (
+            "order_id IN (SELECT order_id FROM fills WHERE provisional=1"
+            " AND (venue, fill_id) NOT IN (SELECT venue, fill_id FROM confirmations))"
+        )
+        where = f"plan<>'{{}}' AND ({open_orders} OR {provisional})"
+        rows = self._select("trade_id", "intents", where, (), account)
+        wanted = {row["trade_id"] for row in rows} | self._unequal(account)
+        parts = [self.parts_of(trade_id) for trade_id in wanted]
+        return [part for _, part in sorted(parts, key=itemgetter(0)) if part.trade.plan]
+
+    def parts_of(self, trade_id: str) -> tuple[int, TradeParts]:
+        """When a trade was first committed (its first row's number), and all that is known of it.
+
+        Raises JournalError for a trade that is not there.
+        """
+        intents = self._rows("SELECT * FROM intents WHERE trade_id=? ORDER BY seq", (trade_id,))
+        if not intents:
+            raise JournalError(f"{self.path}: there is no trade {trade_id}; see run.py journal trades")
+        mine = "order_id IN (SELECT order_id FROM intents WHERE trade_id=?)"
+        orders = self._select("*", "orders", mine, (trade_id,))
+        fills = self._select("*", "fills", mine, (trade_id,))
+        ids = f"(venue, fill_id) IN (SELECT venue, fill_id FROM fills WHERE {mine})"  # noqa: S608
+        confirmations = self._select("*", "confirmations", ids, (trade_id,))
+        return intents[0]["seq"], TradeParts(
+            trade_of(intents),
+            tuple(map(order_of, orders)),
+            tuple(map(fill_of, fills)),
+            tuple(map(confirmation_of, confirmations)),
+        )
+
+    def _unequal(self, account: str) -> set[str]:
+        """Trades whose legs differ: what orders filled, less what unwinding took back and what failed."""
+        query = (
+            "SELECT i.trade_id, leg, purpose='unwind' AS back, f.size_decimals, sum(f.size_units) AS units"
+            " FROM fills f JOIN intents i USING (order_id) JOIN runs USING (run_id) WHERE account=?"
+            " AND (f.venue, fill_id) NOT IN"
+            "  (SELECT venue, fill_id FROM confirmations WHERE status='FAILED')"
+            " GROUP BY i.trade_id, leg, back, f.size_decimals"
+        )
+        excess: dict[str, Decimal] = {}
+        for row in self._rows(query, (account,)):
+            sign = -1 if bool(row["leg"]) != bool(row["back"]) else 1
+            quantity = sign * to_decimal(row["units"], row["size_decimals"])
+            excess[row["trade_id"]] = excess.get(row["trade_id"], Decimal(0)) + quantity
+        return {trade_id for trade_id, quantity in excess.items() if quantity}
 
     def verify(self) -> list[str]:
         """Every problem found, as sentences: SQLite's own checks, then the chain. [] is good."""
         try:
-            self._db.execute("BEGIN")  # one snapshot, whatever the writer adds meanwhile
-            try:
+            with self.snapshot():
                 return self._verify_file() + self._verify_chain()
-            finally:
-                self._db.execute("ROLLBACK")
         except (sqlite3.Error, JournalError) as error:
             return [f"{self.path} cannot be read: {error}"]
+
+    def require_whole(self) -> None:
+        """Raise JournalError, saying what is wrong, unless every row is as it was written."""
+        problems = self.verify()
+        if problems:
+            more = f" (and {len(problems) - MOST_NAMED} more)" if len(problems) > MOST_NAMED else ""
+            raise JournalError(
+                f"{self.path} is not as it was written: {'; '.join(problems[:MOST_NAMED])}{more}. Nothing is"
+                " traded on it: keep the file, and use a copy of it that is whole or another data directory"
+            )
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Within it all reads see one state, whatever the writer adds meanwhile."""
+        self._db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            self._db.execute("ROLLBACK")
 
     def _verify_file(self) -> list[str]:
         lines = self._db.execute("PRAGMA quick_check").fetchall()
@@ -121,9 +242,21 @@ class JournalReader:
         ]
 
     def _verify_chain(self) -> list[str]:
+        try:
+            return self._broken_links()
+        except JournalError:
+            # A damaged text is no UTF-8: read it all the same, so that its row is named.
+            self._db.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
+            try:
+                return self._broken_links()
+            finally:
+                self._db.text_factory = str
+
+    def _broken_links(self) -> list[str]:
         found = []
-        seq, last = 0, GENESIS
-        for at, table, row in merge(*map(self._each, CHAINED), key=itemgetter(0)):
+        seq, last = 0, self._genesis()
+        for row, table in merge(*map(self._named, self.tables), key=lambda pair: int(pair[0]["seq"])):
+            at = row["seq"]
             if at != seq + 1:
                 found.append(f"{table}: row {at} follows row {seq}")
             if row["prev"] != last:
@@ -142,12 +275,47 @@ class JournalReader:
             raise JournalError(f"{self.path}: its head is missing; keep the file, use another")
         return int(row[0]), str(row[1])
 
-    def _each(self, table: str) -> Iterator[tuple[int, str, Row]]:
-        cursor = self._db.execute(f"SELECT * FROM {table} ORDER BY seq")  # noqa: S608
-        names = [column[0] for column in cursor.description]
-        for values in cursor:
-            row = dict(zip(names, values, strict=True))
-            yield row["seq"], table, row
+    def _genesis(self) -> str:
+        """What the first row continues."""
+        row = self._db.execute("SELECT genesis FROM head").fetchone()
+        return str(row[0]) if row else ""
+
+    def _named(self, table: str) -> Iterator[tuple[Row, str]]:
+        for row in self.each(table):
+            yield row, table
+
+    def accounts(self) -> list[str]:
+        """Every account that had a run, oldest first."""
+        rows = self._rows("SELECT account FROM runs GROUP BY account ORDER BY min(seq)")
+        return [row["account"] for row in rows]
+
+    def columns(self, table: str) -> list[str]:
+        """The names of a table's columns, its number and the chain's among them."""
+        assert table in self.tables, f"{table} is no table of the journal"
+        return [row["name"] for row in self._rows(f"PRAGMA table_info({table})")]
+
+    def each(self, table: str, account: str = "") -> Iterator[Row]:
+        """A table's rows, oldest first, one by one."""
+        assert table in self.tables, f"{table} is no table of the journal"
+        where, values = (f" WHERE {OWNED[table]}", (account,)) if account else ("", ())
+        try:
+            cursor = self._db.execute(f"SELECT * FROM {table}{where} ORDER BY seq", values)  # noqa: S608
+            names = [column[0] for column in cursor.description]
+            for cells in cursor:
+                yield dict(zip(names, cells, strict=True))
+        except sqlite3.Error as error:
+            raise explained(self.path, error) from error
+
+    def rows(self, table: str, account: str = "") -> list[Row]:
+        """A table's rows, oldest first."""
+        return list(self.each(table, account))
+
+    def _select(
+        self, what: str, table: str, where: str, values: Sequence[object], account: str = ""
+    ) -> list[Row]:
+        if account:
+            where, values = f"{where} AND {OWNED[table]}", (*values, account)
+        return self._rows(f"SELECT {what} FROM {table} WHERE {where} ORDER BY seq", values)  # noqa: S608
 
     def _rows(self, query: str, values: Sequence[object] = ()) -> list[Row]:
         try:
@@ -162,7 +330,11 @@ def open_readonly(path: Path) -> JournalReader:
     """Open a ledger for reading, beside its writer. Raises JournalError when it is none of ours."""
     try:
         db = connect(path, "ro")
-        check_kind(path, db)
+        try:
+            check_kind(path, db)
+        except BaseException:
+            db.close()
+            raise
     except sqlite3.Error as error:
         raise explained(path, error) from error
     return JournalReader(path, db)
@@ -174,30 +346,26 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None)
 
 
-def check_kind(path: Path, db: sqlite3.Connection) -> None:
-    """Raise JournalError unless the file is a ledger of the one version that this program knows."""
+def version_of(path: Path, db: sqlite3.Connection) -> int:
+    """The schema version of a ledger. Raises JournalError for another program's file."""
     if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
         raise JournalError(f"{path} is a database of another program; use another data directory")
-    version = db.execute("PRAGMA user_version").fetchone()[0]
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def check_kind(path: Path, db: sqlite3.Connection) -> None:
+    """Raise JournalError unless the file is a ledger of the one version that this program knows."""
+    version = version_of(path, db)
+    if 0 < version < SCHEMA_VERSION:
+        raise JournalError(
+            f"{path} has the older schema version {version}: start the trader once (run.py up); it keeps a"
+            f" copy and makes version {SCHEMA_VERSION} of it"
+        )
     if version != SCHEMA_VERSION:
         raise JournalError(
             f"{path} has schema version {version}, this program knows {SCHEMA_VERSION};"
             " use the program that wrote it, or another data directory"
         )
-
-
-def digest(table: str, row: Mapping[str, object]) -> str:
-    """SHA-256 over the row's content, its number and stamps, and the hash before it (`prev`)."""
-    content = {name: value for name, value in row.items() if name != "hash"}
-    return hashlib.sha256(canonical([table, content]).encode()).hexdigest()
-
-
-def intact(table: str, row: Mapping[str, object]) -> bool:
-    """Whether a row still has the content that was hashed."""
-    try:
-        return row["hash"] == digest(table, row)
-    except TypeError:  # damage turned a column into bytes or a float
-        return False
 
 
 def explained(path: Path, error: sqlite3.Error) -> JournalError:
@@ -207,7 +375,7 @@ def explained(path: Path, error: sqlite3.Error) -> JournalError:
     advice = {
         "locked": "another process holds it; stop that one",
         "readonly": "it may not be written; check the owner and mode of the file and its directory",
-        "unable to open": "check that the directory exists and may be entered",
+        "unable to open": "check that the directory exists and may be entered and written",
         "full": "free some space; no order is sent until then",
         "malformed": damaged,
         "not a database": damaged,

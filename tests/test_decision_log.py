@@ -1,5 +1,7 @@
 """The decision log: never waits, stays small, counts what it loses."""
 
+import resource
+import signal
 import sqlite3
 import threading
 from decimal import Decimal
@@ -7,6 +9,7 @@ from decimal import Decimal
 from pipeline import decision_log
 from pipeline.clock import ManualClock
 from pipeline.decision_log import DecisionLog, read_decisions
+from tests.support.ledgers import in_child
 
 
 def a_log(path, **changes):
@@ -108,3 +111,30 @@ def test_closing_twice_is_harmless(tmp_path):
     log = a_log(tmp_path / "decisions.sqlite")
     assert log.close()
     assert log.close()
+
+
+def test_a_full_disk_loses_entries_and_counts_them(tmp_path):
+    """While the file cannot grow entries are dropped and counted; older ones stay; with room it goes on."""
+    path = tmp_path / "decisions.sqlite"
+
+    def work():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        log = a_log(path)
+        log.put("decision", {"n": 0})
+        assert log.close()
+        size = max(file.stat().st_size for file in tmp_path.iterdir())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        log = a_log(path)
+        for number in range(100):
+            assert log.put("decision", {"n": number, "text": "x" * 4096})
+        assert log.close()
+        assert log.dropped == 100
+        assert "trading goes on" in log.error
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        log = a_log(path)
+        log.put("decision", {"n": 1})
+        assert log.close()
+        assert log.dropped == 0
+
+    assert in_child(work) == 0
+    assert [row["n"] for row in read_decisions(path)] == [0, 1]
