@@ -170,6 +170,10 @@ def merge(known: Market, fresh: Market) -> Market:
         if field.name == "fee":
             if value.kind != FeeKind.UNKNOWN:
                 changes["fee"] = value
+        elif field.name == "value_micros":
+            # Here 0 is a value, and -1 states nothing.
+            if value >= 0:
+                changes[field.name] = value
         elif value:
             changes[field.name] = value
     return dataclasses.replace(known, **changes)  # type: ignore[arg-type]
@@ -202,6 +206,7 @@ def market_row(market: Market, updated_ns: int) -> MarketRow:
         result=market.result,
         updated_ns=updated_ns,
         hides_outcome=market.hides_outcome,
+        value_micros=market.value_micros,
         rules_hash=hashlib.sha256(market.rules.encode()).hexdigest() if market.rules else "",
         rules=market.rules,
     )

@@ -1,42 +1,48 @@
-"""Positions: what is held, what it cost and what it earned, as the sum of fills and settlements.
+"""Positions: what is held, what it cost and what it earned, as the sum of the journal's records.
 
-In: the journal's fill and settlement records, in the order they were booked; marks from a callback.
-Out: units, cost, cash, exposure, hedge and results, all exact. Nothing here is stored: the same
-records give the same positions, twice the same record changes nothing. Pure; used by the trader and
-by reports.
+In: fills, settlements, confirmations and movements of cash, in the order they were booked; marks from a
+callback. Out: units, cost, cash, exposure, hedge and results, all exact. Nothing here is stored: the same
+records give the same positions. Pure; used by the trader and by reports.
 
-Cash moves by what was paid: a bought NO costs 1 - book price. Cost is first in, first out, because
-an average price would round; contracts that are sold again are those bought first, and the trade that
-bought them has their result. Spot coins of one event are one thing on all its venues: what was bought
-on one and sold on another is closed, and only the rest is exposed. YES and NO of one market
-are kept apart; held together they pay 1 at settlement, as when Kalshi nets them.
+Cash moves by what was paid: a bought NO costs 1 - book price. Cost is first in, first out, because an
+average price would round. What is sold leaves the trade that sold it first, where that trade bought some
+(an unwind), else those bought first; the trade that bought it has the result. Spot coins of one event are
+one thing on all its venues: what was bought on one and sold on another is closed, and only the rest is
+exposed. YES and NO of one market are kept apart; held together they pay 1 at settlement, as when Kalshi
+nets them.
+
+A fill whose confirmation FAILED never happened: everything is made again without it, cash, fees and
+results too. If its market was settled before, what the settlement paid for it is taken back, and what
+else of the market is held keeps its payoff; a trade that was closed has another result, or none.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 
-from pipeline.journal_records import FillRecord, SettlementRecord
-from pipeline.model import (
-    EXACT,
-    MarketResult,
-)
+from pipeline.journal_records import CashRecord, ConfirmationRecord, FillRecord, SettlementRecord
+from pipeline.model import EXACT, MarketResult
 from pipeline.money import to_decimal
-from pipeline.trader.holding import Holding, Key, Mark, TradeResult, payoff_of
+from pipeline.trader.holding import (
+    ZERO,
+    Dust,
+    Holding,
+    Key,
+    Mark,
+    TradeResult,
+    Unhedged,
+    exact_sum,
+    payoff_of,
+    yes_value,
+)
+from pipeline.trader.lots import Lot, Lots, Split
+from pipeline.trader.results import Results
 
-DAY_NS = 86_400 * 10**9
-ZERO = Decimal(0)
+FAILED = "FAILED"
 
-
-@dataclass(slots=True)
-class _Trade:
-    event_id: str
-    flows: Decimal = ZERO
-    spent: Decimal = ZERO
-    held: dict[Key, Decimal] = field(default_factory=dict)
+Record = FillRecord | SettlementRecord | ConfirmationRecord | CashRecord
 
 
 @dataclass(slots=True)
@@ -47,82 +53,74 @@ class _Position:
     fees: Decimal = ZERO
 
 
-@dataclass(slots=True)
-class _Lot:
-    key: Key
-    quantity: Decimal
-    price: Decimal
-
-
 class Positions:
-    """The account: positions, cash by venue, results. `cash` and `inventory` are what it started
-    with.
+    """The account: positions, cash by venue, results.
 
-    `inventory` is coins by (venue, market); both are parameters, not records.
+    It starts with nothing but its cash records; `cash` and `inventory` (coins by venue and market) are
+    further amounts that it had before them.
     """
 
     def __init__(
         self,
-        cash: Mapping[str, Decimal],
+        cash: Mapping[str, Decimal] | None = None,
         inventory: Mapping[tuple[str, str], Decimal] | None = None,
     ) -> None:
-        self._start = dict(cash)
-        self._cash = dict(cash)
-        self._inventory = dict(inventory or {})
-        self._positions: dict[Key, _Position] = {}
-        self._lots: dict[tuple[str, ...], deque[_Lot]] = defaultdict(deque)
-        self._net: dict[str, Decimal] = defaultdict(lambda: ZERO)
-        self._settled: dict[Key, MarketResult] = {}
-        self._trades: dict[str, _Trade] = {}
-        self._holders: dict[Key, dict[str, None]] = {}
-        self._results: dict[str, TradeResult] = {}
-        self._by_day: dict[int, Decimal] = defaultdict(lambda: ZERO)
-        self._realised = ZERO
-        self._fees = ZERO
+        self._given = dict(cash or {}), dict(inventory or {})
+        self._start, self._inventory = dict(self._given[0]), dict(self._given[1])
+        self._cash = dict(self._start)
+        self._history: list[FillRecord | SettlementRecord | CashRecord] = []
+        self._verdicts: dict[tuple[str, str], str] = {}
         self._seen: set[tuple[str, str]] = set()
+        self._positions: dict[Key, _Position] = {}
+        self._lots = Lots()
+        self._results = Results()
+        self._fees = ZERO
 
     # what happens
 
-    def apply(self, records: Iterable[FillRecord | SettlementRecord]) -> None:
+    def apply(self, records: Iterable[Record]) -> None:
         """Take records in the order they were booked."""
         for record in records:
-            if isinstance(record, FillRecord):
-                self.apply_fill(record)
-            else:
-                self.apply_settlement(record)
+            match record:
+                case FillRecord():
+                    self.apply_fill(record)
+                case SettlementRecord():
+                    self.apply_settlement(record)
+                case ConfirmationRecord():
+                    self.apply_confirmation(record)
+                case CashRecord():
+                    self.apply_cash(record)
 
     def apply_fill(self, fill: FillRecord) -> bool:
-        """Take one fill; False when it is known. A fill after its market's settlement is paid at
-        once.
+        """Take one fill; False when it is known or has failed. A fill after its market's settlement is paid
+        at once.
         """
-        if (fill.venue, fill.fill_id) in self._seen:
+        name = fill.venue, fill.fill_id
+        if name in self._seen or self._verdicts.get(name) == FAILED:
             return False
-        self._seen.add((fill.venue, fill.fill_id))
+        self._seen.add(name)
+        self._history.append(replace(fill, evidence={}))
         key = Key(fill.event_id, fill.venue, fill.market, fill.outcome)
         with localcontext(EXACT):
             sign = 1 if fill.action == "buy" else -1
             quantity = sign * to_decimal(fill.size_units, fill.scale.size_decimals)
             price = to_decimal(fill.price_ticks, fill.scale.price_decimals)
             price = 1 - price if fill.outcome == "no" else price
-            trade = self._trades.setdefault(fill.trade_id, _Trade(fill.event_id))
+            side = -1 if (fill.outcome == "no") != (fill.polarity == "inverse") else 1
             self._fees += fill.fee
-            fee, own = fill.fee, quantity
-            if sign < 0 and fill.outcome != "base":
-                fee, own = self._sell_held(key, fill, quantity, price)
-            if own or fee:
-                trade.held[key] = trade.held.get(key, ZERO) + own
-                self._holders.setdefault(key, {})[fill.trade_id] = None
-                trade.spent += fee + (own * price if sign > 0 else 0)
-                self._pay(trade, fill.venue, -own * price - fee)
-            if key in self._settled:
-                rate = payoff_of(key.outcome, self._settled[key])
-                self._pay(trade, fill.venue, own * rate)
-            else:
+            closed = self._lots.add(Lot(key, fill.trade_id, side, quantity, price))
+            if fill.outcome == "base" or self._results.is_settled(key):
+                # Coins are a trade's own until it sold as many; what is paid out closes nothing.
+                closed = []
+            if not self._results.is_settled(key):
                 self._count(key, fill, sign)
-                self._add_lot(_Lot(key, quantity, price))
-            direction = -1 if (fill.outcome == "no") != (fill.polarity == "inverse") else 1
-            self._net[fill.event_id] += direction * quantity
-            self._close(fill.trade_id, fill.wall_ns)
+            # A share of the fee might have no end: the first of the trades pays all of it.
+            fee, own = fill.fee, quantity
+            for trade_id, part in closed:
+                self._pay(key.venue, self._results.book(trade_id, key, part, price, fee, fill.wall_ns))
+                own, fee = own - part, ZERO
+            if own or fee:
+                self._pay(key.venue, self._results.book(fill.trade_id, key, own, price, fee, fill.wall_ns))
         return True
 
     def apply_settlement(self, settlement: SettlementRecord) -> bool:
@@ -131,54 +129,69 @@ class Positions:
         The units and the payoff must be those of the fills so far: anything else is a broken
         record.
         """
-        key = Key(settlement.event_id, settlement.venue, settlement.market, settlement.outcome)
-        if key in self._settled:
+        return self._settle(settlement, again=False)
+
+    def apply_confirmation(self, confirmation: ConfirmationRecord) -> bool:
+        """Take what became of a provisional fill; False when that is known. A FAILED one is taken out of
+        everything; the fill need not have come yet.
+        """
+        name = confirmation.venue, confirmation.fill_id
+        if name in self._verdicts:
             return False
-        with localcontext(EXACT):
-            rate = payoff_of(key.outcome, settlement.result)
-            assert key in self._positions, f"{key} is settled without a fill"
-            position = self._positions[key]
-            paid = rate * to_decimal(position.units, position.size_decimals)
-            assert settlement.payoff == paid, f"{key} pays {paid}, not {settlement.payoff}"
-            del self._positions[key]
-            self._settled[key] = settlement.result
-            self._lots.pop(key, None)
-            for trade_id in self._holders.get(key, ()):
-                trade = self._trades[trade_id]
-                if trade.held[key]:
-                    self._pay(trade, key.venue, rate * trade.held[key])
-                    self._close(trade_id, settlement.wall_ns)
+        self._verdicts[name] = confirmation.status
+        if confirmation.status == FAILED and name in self._seen:
+            self._make_again()
         return True
 
-    def due(self, venue: str, market: str, result: MarketResult) -> list[SettlementRecord]:
-        """The settlements to book now that a market has its result, for what is held of it."""
+    def apply_cash(self, record: CashRecord) -> None:
+        """Take money or coins that came or left other than by trades: the account's start, not its result.
+
+        Such records have no id: each must be given once.
+        """
+        self._history.append(record)
+        coins = record.venue, record.market
+        if record.market:
+            self._inventory[coins] = EXACT.add(self._inventory.get(coins, ZERO), record.amount)
+            return
+        self._start[record.venue] = EXACT.add(self._start.get(record.venue, ZERO), record.amount)
+        self._pay(record.venue, record.amount)
+
+    def due(
+        self, venue: str, market: str, result: MarketResult, value: Decimal | None = None
+    ) -> list[SettlementRecord]:
+        """The settlements to book now that a market has its result, for what is held of it.
+
+        `value` is what one YES of a SCALAR market pays (`holding.yes_value`); until it is known, and while
+        nothing is decided, nothing is due.
+        """
+        yes = value if result == MarketResult.SCALAR else yes_value(result)
+        if yes is None:
+            return []
         records = []
         for key, position in self._positions.items():
             if (key.venue, key.market) != (venue, market) or key.outcome == "base":
                 continue
-            with localcontext(EXACT):
-                held = to_decimal(position.units, position.size_decimals)
-                paid = held * payoff_of(key.outcome, result)
-            units, decimals = position.units, position.size_decimals
-            records.append(SettlementRecord(*key, result, units, decimals, paid))
+            held = to_decimal(position.units, position.size_decimals)
+            paid = EXACT.multiply(held, payoff_of(key.outcome, result, yes))
+            records.append(SettlementRecord(*key, result, position.units, position.size_decimals, paid, yes))
         return records
 
     # what is so
 
     def holdings(self) -> list[Holding]:
-        """Every position that is open, oldest first."""
+        """Every position that is open, oldest first; of spot also one whose coins are gone while another
+        venue's, which were sold for them, have a price risk in its name.
+        """
         found = []
         for key, position in self._positions.items():
-            if position.units:
-                lots = [lot for lot in self._lots[_group(key)] if lot.key == key]
-                quantity = _sum(lot.quantity for lot in lots)
-                cost = _sum(EXACT.multiply(lot.quantity, lot.price) for lot in lots)
-                shared = position.units, position.size_decimals, quantity, cost
+            open_quantity, cost = self._lots.sums(key)
+            if position.units or open_quantity:
+                shared = position.units, position.size_decimals, open_quantity, cost
                 found.append(Holding(key, *shared, position.fees, position.opened_wall_ns))
         return found
 
     def venues(self) -> list[str]:
-        """Venues with cash, in the order of the config."""
+        """Venues with cash, in the order in which they got it."""
         return list(self._cash)
 
     def cash(self, venue: str) -> Decimal:
@@ -186,12 +199,12 @@ class Positions:
         return self._cash.get(venue, ZERO)
 
     def start_cash(self, venue: str) -> Decimal:
-        """Cash that a venue started with."""
+        """Cash that a venue started with, and what came or left since other than by trades."""
         return self._start.get(venue, ZERO)
 
     def locked(self, venue: str) -> Decimal:
         """Cost of what is open at a venue."""
-        return _sum(held.cost for held in self.holdings() if held.key.venue == venue)
+        return exact_sum(*(held.cost for held in self.holdings() if held.key.venue == venue))
 
     def inventory(self, venue: str, market: str) -> Decimal:
         """Coins at a spot venue: those it started with and every fill since."""
@@ -200,101 +213,165 @@ class Positions:
             for key, position in self._positions.items()
             if (key.venue, key.market, key.outcome) == (venue, market, "base")
         ]
-        return _sum([self._inventory.get((venue, market), ZERO), *moved])
+        return exact_sum(self._inventory.get((venue, market), ZERO), *moved)
+
+    def coins(self) -> list[tuple[str, str]]:
+        """Every (venue, market) that has or had coins."""
+        held = [(key.venue, key.market) for key in self._positions if key.outcome == "base"]
+        return list(dict.fromkeys([*self._inventory, *held]))
 
     def exposure(self, event_id: str = "") -> Decimal:
         """Dollars at risk in an event, or in all: cost of what is open, bought or oversold."""
-        return _sum(
-            EXACT.multiply(abs(lot.quantity), lot.price)
-            for lots in self._lots.values()
-            for lot in lots
-            if event_id in {"", lot.key.event_id}
-        )
+        costs = self._lots.costs()
+        return exact_sum(*(cost for key, cost in costs if event_id in {"", key.event_id}))
+
+    def market_exposure(self) -> dict[tuple[str, str], Decimal]:
+        """Dollars at risk by (venue, market), both outcomes added up."""
+        found: dict[tuple[str, str], Decimal] = {}
+        for key, cost in self._lots.costs():
+            place = key.venue, key.market
+            found[place] = EXACT.add(found.get(place, ZERO), cost)
+        return found
+
+    def venue_exposure(self) -> dict[str, Decimal]:
+        """Dollars at risk by venue."""
+        found: dict[str, Decimal] = {}
+        for key, cost in self._lots.costs():
+            found[key.venue] = EXACT.add(found.get(key.venue, ZERO), cost)
+        return found
+
+    def split(self, event_id: str) -> Split:
+        """What of an event is open in pairs, and what without a counterpart."""
+        return self._lots.split(event_id)
 
     def unhedged(self, event_id: str) -> Decimal:
-        """How much more is held for the event than against it, in shares or coins; 0 is hedged.
+        """How much more is open for the event than against it, in shares or coins; 0 is hedged.
 
-        Counts fills, settled or not: a pair stays hedged when one venue settles before the other.
+        A pair stays hedged when one venue settles before the other.
         """
-        return self._net.get(event_id, ZERO)
+        return self._lots.split(event_id).net
 
-    def unhedged_events(self) -> dict[str, Decimal]:
-        """Events with something open and unequal sides, and by how much."""
-        events = dict.fromkeys(held.key.event_id for held in self.holdings())
-        return {event: self._net[event] for event in events if self._net[event]}
+    def unhedged_events(self, dust: Dust | None = None) -> dict[str, Unhedged]:
+        """What is open without a counterpart, by event; without what `dust` says is too small to trade."""
+        found = {}
+        for event_id in self._lots.events():
+            split = self._lots.split(event_id)
+            rest = Unhedged(event_id, split.net, split.net_cost, split.rests)
+            if split.net and not (dust is not None and dust(rest)):
+                found[event_id] = rest
+        return found
+
+    def net_exposure(self, dust: Dust | None = None) -> Decimal:
+        """Dollars at risk without a hedge, over all events; without dust."""
+        return exact_sum(*(rest.dollars for rest in self.unhedged_events(dust).values()))
 
     # what it earned
 
+    @property
+    def rewrites(self) -> int:
+        """Grows when a result that was told changed, moved or went: then what was fed with results has to
+        be fed with all of them again.
+        """
+        return self._results.rewrites
+
     def results(self) -> list[TradeResult]:
-        """Closed trades in the order they closed: every held outcome settled, every coin sold
+        """Closed trades in the order they closed: every held outcome settled or sold, every coin sold
         again.
         """
-        return list(self._results.values())
+        return self._results.closed()
 
     def realised(self) -> Decimal:
         """Sum of all results."""
-        return self._realised
+        return self._results.realised
 
     def fees(self) -> Decimal:
         """All fees paid."""
         return self._fees
 
+    def open_fees(self) -> dict[str, Decimal]:
+        """Fees that trades with something open have paid, by event."""
+        return self._results.open_fees()
+
     def open_trades(self) -> int:
         """Trades with fills of their own that are not closed."""
-        return sum(bool(trade.held) for trade in self._trades.values()) - len(self._results)
+        return self._results.open_trades()
 
-    def consecutive_losses(self) -> int:
-        """How many of the last results in a row were below zero."""
-        count = 0
-        for result in reversed(self._results.values()):
-            if result.result >= 0:
-                break
-            count += 1
-        return count
+    def consecutive_losses(self, since_wall_ns: int = 0) -> int:
+        """How many of the last results in a row were below zero, of those closed after `since_wall_ns` (when
+        the bot was last resumed).
+        """
+        return self._results.losses(since_wall_ns)
 
     def unrealised(self, mark: Mark) -> Decimal:
         """What open positions would fetch now less what they cost; those without a mark count
         nothing.
         """
-        gains = [ZERO]
+        gains = []
         for held in self.holdings():
-            value = mark(held.key, held.open_quantity)
+            value = mark(held.key, held.open_quantity) if held.open_quantity else None
             gains.append(ZERO if value is None else EXACT.subtract(value, held.cost))
-        return _sum(gains)
+        return exact_sum(*gains)
 
-    def day_pnl(self, wall_ns: int, mark: Mark) -> Decimal:
-        """Results since 00:00 UTC, and open trades with all their fees at what they would fetch
-        now.
+    def equity(self, mark: Mark) -> Decimal:
+        """Cash, and what is open at what it would fetch now, or at cost where no book says."""
+        costs = (held.cost for held in self.holdings())
+        return exact_sum(*self._cash.values(), *costs, self.unrealised(mark))
+
+    def day_pnl(
+        self, wall_ns: int, mark: Mark, unwind: Mark | None = None, dust: Dust | None = None
+    ) -> Decimal | None:
+        """Results since 00:00 UTC, and open trades with all their fees at what they would fetch now.
+
+        Pairs count at `mark`, or at cost where it is None: they lock their payoff. What is held of a key
+        that has an unhedged part, dust apart, counts at `unwind` (by default `mark`); None where that is
+        None, because then nobody knows the loss. An open trade counts with all that it has made since it
+        was opened, whenever that was.
         """
-        flows = _sum([*self._cash.values(), *(-amount for amount in self._start.values())])
+        flows = EXACT.subtract(exact_sum(*self._cash.values()), exact_sum(*self._start.values()))
         # Cash that open trades have moved, fees included: all flows less those that became results.
-        open_flows = EXACT.subtract(flows, self._realised)
-        worth = _sum([*(held.cost for held in self.holdings()), self.unrealised(mark)])
-        return _sum([self._by_day.get(wall_ns // DAY_NS, ZERO), open_flows, worth])
+        total = EXACT.add(EXACT.subtract(flows, self.realised()), self._results.of_day(wall_ns))
+        lone = {key for rest in self.unhedged_events(dust).values() for key, _ in rest.legs}
+        for held in self.holdings():
+            if not held.open_quantity:
+                continue
+            value = ((unwind or mark) if held.key in lone else mark)(held.key, held.open_quantity)
+            if value is None and held.key in lone:
+                return None
+            total = EXACT.add(total, held.cost if value is None else value)
+        return total
 
     # how
 
-    def _sell_held(
-        self, key: Key, fill: FillRecord, quantity: Decimal, price: Decimal
-    ) -> tuple[Decimal, Decimal]:
-        """Give what was sold to the trades that bought it, oldest first; returns what is left of the fee
-        and of the (negative) quantity.
+    def _settle(self, settlement: SettlementRecord, *, again: bool) -> bool:
+        """Book a settlement. `again` is one that was checked before, when a fill counted that has failed."""
+        key = Key(settlement.event_id, settlement.venue, settlement.market, settlement.outcome)
+        if self._results.is_settled(key):
+            return False
+        with localcontext(EXACT):
+            rate = payoff_of(key.outcome, settlement.result, settlement.value)
+            if not again:
+                assert key in self._positions, f"{key} is settled without a fill"
+                position = self._positions[key]
+                paid = rate * to_decimal(position.units, position.size_decimals)
+                assert settlement.payoff == paid, f"{key} pays {paid}, not {settlement.payoff}"
+            self._history.append(settlement)
+            self._positions.pop(key, None)
+            self._lots.settle(key)
+            self._pay(key.venue, self._results.settle(key, rate, settlement.wall_ns))
+        return True
 
-        A trade that closes a pair has no result: those do that made the pair. The first of them pays the
-        fee, because a share of it might have no end.
-        """
-        fee = fill.fee
-        for trade_id in self._holders.get(key, ()):
-            trade = self._trades[trade_id]
-            part = min(trade.held[key], -quantity)
-            if part <= 0 or trade_id == fill.trade_id or key in self._settled:
-                continue
-            trade.held[key] -= part
-            trade.spent += fee
-            self._pay(trade, key.venue, part * price - fee)
-            quantity, fee = quantity + part, ZERO
-            self._close(trade_id, fill.wall_ns)
-        return fee, quantity
+    def _make_again(self) -> None:
+        """Take every record again, without the fills that failed."""
+        fresh = Positions(*self._given)
+        fresh._verdicts = self._verdicts
+        for record in self._history:
+            if isinstance(record, SettlementRecord):
+                fresh._settle(record, again=True)
+            else:
+                fresh.apply([record])
+        told = self.results()
+        fresh._results.rewrites = self._results.rewrites + (fresh.results()[: len(told)] != told)
+        vars(self).update(vars(fresh))
 
     def _count(self, key: Key, fill: FillRecord, sign: int) -> None:
         decimals = fill.scale.size_decimals
@@ -305,50 +382,5 @@ class Positions:
         position.units += sign * fill.size_units
         position.fees += fill.fee
 
-    def _pay(self, trade: _Trade, venue: str, amount: Decimal) -> None:
-        trade.flows += amount
-        self._cash[venue] = self._cash.get(venue, ZERO) + amount
-
-    def _add_lot(self, lot: _Lot) -> None:
-        """Match against open lots of the other sign, oldest first; what is left is open."""
-        lots = self._lots[_group(lot.key)]
-        while lot.quantity and lots and (lots[0].quantity > 0) != (lot.quantity > 0):
-            size = min(abs(lots[0].quantity), abs(lot.quantity))
-            sign = 1 if lot.quantity > 0 else -1
-            lot.quantity -= sign * size
-            lots[0].quantity += sign * size
-            if not lots[0].quantity:
-                lots.popleft()
-        if lot.quantity:
-            lots.append(lot)
-
-    def _close(self, trade_id: str, wall_ns: int) -> None:
-        """Bring a trade's result up to date: a late fill may open or change what was closed."""
-        trade = self._trades[trade_id]
-        known = self._results.pop(trade_id, None)
-        if known is not None:
-            self._realised -= known.result
-            self._by_day[known.closed_wall_ns // DAY_NS] -= known.result
-        coins = sum((held for key, held in trade.held.items() if key.outcome == "base"), ZERO)
-        waiting = any(
-            held and key not in self._settled for key, held in trade.held.items() if key.outcome != "base"
-        )
-        if coins or waiting or not trade.held:
-            return
-        result = TradeResult(trade_id, trade.event_id, trade.flows, trade.spent, wall_ns)
-        self._results[trade_id] = result
-        self._realised += result.result
-        self._by_day[wall_ns // DAY_NS] += result.result
-
-
-def _group(key: Key) -> tuple[str, ...]:
-    """What closes what: coins of one event on any venue; an outcome only itself."""
-    return (key.event_id,) if key.outcome == "base" else key
-
-
-def _sum(amounts: Iterable[Decimal]) -> Decimal:
-    """The exact sum: Python's own would round to 28 digits."""
-    total = ZERO
-    for amount in amounts:
-        total = EXACT.add(total, amount)
-    return total
+    def _pay(self, venue: str, amount: Decimal) -> None:
+        self._cash[venue] = EXACT.add(self._cash.get(venue, ZERO), amount)

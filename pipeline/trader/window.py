@@ -1,28 +1,33 @@
-"""Window: what the trader shows in shared memory: positions, cash, totals, the last decisions.
+"""Window: what the trader shows in shared memory: positions, events, cash, totals, orders, decisions.
 
-In: the account and each decision. Out: rows of the trader's segment, in millionths of a dollar, for the
-dashboard and `status`; nothing here is ever read back. Used by the trader's worker.
+In: the account and plain values of the trader. Out: rows of the trader's segment, in millionths of a
+dollar, for the dashboard and `status`. Nothing here is ever read back, but for the equity curve, which goes
+on after a restart. Only rows that changed are written. Used by the trader's worker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from fractions import Fraction
+from itertools import islice
+from typing import Any, Generic, TypeVar
 
 from pipeline.model import Reason
-from pipeline.money import to_micros
-from pipeline.trader.holding import Holding, Mark
+from pipeline.trader.equity import POINTS, EquityPoint
+from pipeline.trader.events_view import EventPosition
+from pipeline.trader.holding import Mark
 from pipeline.trader.positions import Positions
+from pipeline.trader.window_rows import Titles, cash_row, equity_row, event_row, position_row
 from shm import records
 from shm.histogram import histogram_section
-from shm.layout import Section
+from shm.layout import Record, Section
 from shm.segment import Segment
 from shm.tables import RingWriter, TableWriter
 
 MAX_VENUES = 16
+MAX_ORDERS = 128
 DECISIONS = 64
+OUTCOMES = 64
 REJECTED = "rejected."
 COUNTERS = (
     "opportunities",
@@ -40,6 +45,20 @@ COUNTERS = (
     "fees_as_expected",
     "fees_lower",
     "fees_higher",
+    "quotes",
+    "withdrawn",
+    "hedged",
+    "unwound",
+    "repairs",
+    "alarms",
+    "asked",
+    "unknown",
+    "not_sent",
+    "late_fills",
+    "provisional_failed",
+    "cancels",
+    "halts",
+    "orders_sent",
     *(REJECTED + reason.name.lower() for reason in Reason if reason is not Reason.NONE),
 )
 HOPS = (
@@ -50,119 +69,107 @@ HOPS = (
     "socket_to_receive",
     "socket_to_order",
 )
-PPM = 1_000_000
+
+RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 
 def sections(max_positions: int) -> list[Section]:
     """Sections of the trader's segment beside counters and errors."""
     return [
         records.POSITION.section("positions", max_positions),
+        records.EVENT_POSITION.section("events", max_positions),
         records.CASH.section("cash", MAX_VENUES),
         records.SUMMARY.section("summary", 1),
+        records.KELLY.section("kelly", 1),
+        records.ORDER.section("orders", MAX_ORDERS),
+        records.OUTCOME.section("outcomes", OUTCOMES),
+        records.CALIBRATION.section("calibration", 1),
         records.DECISION.section("decisions", DECISIONS),
+        records.EQUITY.section("equity", POINTS, kept=True),
         histogram_section(HOPS),
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Kelly:
-    """What the sizer makes of the closed trades; shares of 1, money in dollars."""
+class _Table(Generic[RowT]):
+    """Rows of a table; what is not shown any longer is cleared, what did not change is not written."""
 
-    trades: int
-    wins: int
-    fraction: Fraction
-    confidence: Fraction
-    recommended: Decimal
+    def __init__(self, segment: Segment, name: str, record: Record[RowT]) -> None:
+        self._table: TableWriter[RowT] = TableWriter(segment, name, record)
+        self._shown: list[RowT] = []
+
+    def show(self, rows: Iterable[RowT]) -> None:
+        """Let the table be these rows, as far as there is room."""
+        wanted = list(islice(rows, len(self._table)))
+        for index, row in enumerate(wanted):
+            if index >= len(self._shown) or self._shown[index] != row:
+                self._table.put(index, row)
+        for index in range(len(wanted), len(self._shown)):
+            self._table.clear(index)
+        self._shown = wanted
 
 
 class Window:
-    """Publishes the account. Row i of the positions is the i-th open holding, oldest first."""
+    """Publishes the account. Rows are in the order given; what finds no room is not shown."""
 
     def __init__(self, segment: Segment) -> None:
-        self._positions: TableWriter[records.PositionRow]
-        self._positions = TableWriter(segment, "positions", records.POSITION)
-        self._cash: TableWriter[records.CashRow] = TableWriter(segment, "cash", records.CASH)
-        self._summary: TableWriter[records.SummaryRow]
-        self._summary = TableWriter(segment, "summary", records.SUMMARY)
+        self._positions = _Table(segment, "positions", records.POSITION)
+        self._events = _Table(segment, "events", records.EVENT_POSITION)
+        self._cash = _Table(segment, "cash", records.CASH)
+        self._summary = _Table(segment, "summary", records.SUMMARY)
+        self._kelly = _Table(segment, "kelly", records.KELLY)
+        self._orders = _Table(segment, "orders", records.ORDER)
+        self._calibration = _Table(segment, "calibration", records.CALIBRATION)
+        self._outcomes: RingWriter[records.OutcomeRow]
+        self._outcomes = RingWriter(segment, "outcomes", records.OUTCOME)
         self._decisions: RingWriter[records.DecisionRow]
         self._decisions = RingWriter(segment, "decisions", records.DECISION)
-        self._shown: dict[int, records.PositionRow] = {}
+        self._equity: RingWriter[records.EquityRow] = RingWriter(segment, "equity", records.EQUITY)
+        reader = segment.reader("equity")
+        left = (reader.read(row) for row in range(len(reader)))
+        points = (records.EQUITY.unpack(entry[1]) for entry in left if entry is not None)
+        self.earlier: list[records.EquityRow] = sorted(point for point in points if point.sequence)
+        """Points of the equity curve that an earlier run of the trader left, oldest first."""
+
+    def account(
+        self,
+        positions: Positions,
+        titles: Titles,
+        mark: Mark,
+        reserved: Mapping[str, Decimal] | None = None,
+    ) -> None:
+        """Show what is held and the cash of each venue; `reserved` is what open orders may take there."""
+        holdings = positions.holdings()
+        self._positions.show(position_row(each, titles, mark) for each in holdings)
+        self._cash.show(cash_row(positions, venue, (reserved or {})) for venue in positions.venues())
+
+    def events(self, events: Iterable[EventPosition], titles: Titles) -> None:
+        """Show what is held of each event."""
+        self._events.show(event_row(each, titles) for each in events)
+
+    def orders(self, rows: Iterable[records.OrderRow]) -> None:
+        """Show the orders that are on their way or rest: `window_rows.order_row` makes them."""
+        self._orders.show(rows)
+
+    def summary(self, row: records.SummaryRow) -> None:
+        """Show the totals: `window_rows.summary_row` makes them."""
+        self._summary.show([row])
+
+    def kelly(self, row: records.KellyRow) -> None:
+        """Show the record of closed trades: `window_rows.kelly_row` makes it."""
+        self._kelly.show([row])
+
+    def outcome(self, row: records.OutcomeRow) -> None:
+        """Show how a trade came out: `calibration.outcome_row` makes it."""
+        self._outcomes.append(row)
+
+    def calibration(self, row: records.CalibrationRow) -> None:
+        """Show how well predictions come true: `calibration.Calibration.value` makes it."""
+        self._calibration.show([row])
 
     def decision(self, row: records.DecisionRow) -> None:
         """Show a decision; the same number again replaces it."""
         self._decisions.append(row)
 
-    def account(self, positions: Positions, titles: Mapping[str, str], mark: Mark) -> None:
-        """Show what is held and the cash of each venue."""
-        holdings = positions.holdings()[: len(self._positions)]
-        for index, holding in enumerate(holdings):
-            row = position_row(holding, titles.get(holding.key.event_id, ""), mark)
-            if self._shown.get(index) != row:
-                self._positions.put(index, row)
-                self._shown[index] = row
-        for index in [index for index in self._shown if index >= len(holdings)]:
-            self._positions.clear(index)
-            del self._shown[index]
-        for index, venue in enumerate(positions.venues()[:MAX_VENUES]):
-            cash = positions.start_cash(venue), positions.cash(venue), positions.locked(venue)
-            self._cash.put(index, records.CashRow(venue, *(to_micros(amount) for amount in cash)))
-
-    def summary(
-        self,
-        positions: Positions,
-        counts: Mapping[str, int],
-        kelly: Kelly,
-        *,
-        mode: str,
-        unrealised: Decimal,
-        day_pnl: Decimal,
-        now_ns: int,
-    ) -> None:
-        """Show the totals."""
-        self._summary.put(
-            0,
-            records.SummaryRow(
-                mode=mode,
-                trades=counts["trades"],
-                closed_trades=len(positions.results()),
-                opportunities=counts["opportunities"],
-                rejected=counts["rejected"],
-                unhedged=len(positions.unhedged_events()),
-                realised_micros=to_micros(positions.realised()),
-                unrealised_micros=to_micros(unrealised),
-                fees_micros=to_micros(positions.fees()),
-                day_pnl_micros=to_micros(day_pnl),
-                exposure_micros=to_micros(positions.exposure()),
-                consecutive_losses=positions.consecutive_losses(),
-                halted=0,
-                kelly_trades=kelly.trades,
-                kelly_wins=kelly.wins,
-                kelly_fraction_ppm=int(kelly.fraction * PPM),
-                kelly_confidence_ppm=int(kelly.confidence * PPM),
-                kelly_recommended_micros=to_micros(kelly.recommended),
-                updated_ns=now_ns,
-            ),
-        )
-
-
-def position_row(holding: Holding, title: str, mark: Mark) -> records.PositionRow:
-    """A holding as a row, valued at what it would fetch now."""
-    key = holding.key
-    value = mark(key, holding.open_quantity)
-    unrealised = Decimal(0) if value is None else value - holding.cost
-    return records.PositionRow(
-        event_id=key.event_id,
-        title=title,
-        venue=key.venue,
-        market=key.market,
-        outcome=key.outcome,
-        units=holding.units,
-        size_decimals=holding.size_decimals,
-        cost_micros=to_micros(holding.cost),
-        fees_micros=to_micros(holding.fees),
-        average_micros=to_micros(holding.average),
-        mark_micros=0 if value is None else to_micros(value),
-        unrealised_micros=to_micros(unrealised),
-        marked=int(value is not None),
-        opened_wall_ns=holding.opened_wall_ns,
-    )
+    def equity(self, point: EquityPoint) -> None:
+        """Show a point of the equity curve."""
+        self._equity.append(equity_row(point))

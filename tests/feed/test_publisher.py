@@ -314,3 +314,11 @@ def test_merging_nothing_changes_nothing() -> None:
     assert once.lot_units == 9
     assert merge(once, fresh) == once
     assert market_row(known, 1).partner == "p"
+
+
+def test_a_settlement_value_of_nothing_is_a_value() -> None:
+    """0 replaces what was not known, and what comes without a value later takes nothing away."""
+    known = Market("kalshi", "A")
+    assert market_row(known, 1).value_micros == -1
+    paid = merge(known, Market("kalshi", "A", value_micros=0))
+    assert market_row(merge(paid, Market("kalshi", "A")), 1).value_micros == 0

@@ -289,7 +289,7 @@ def test_kalshi_rules_are_both_texts_in_full(primary: Any, secondary: Any, rules
         ("amended", "no", (MarketStatus.CLOSED, MarketResult.NONE)),
         ("finalized", "yes", (MarketStatus.SETTLED, MarketResult.YES)),
         ("finalized", "no", (MarketStatus.SETTLED, MarketResult.NO)),
-        ("finalized", "scalar", (MarketStatus.SETTLED, MarketResult.VOID)),
+        ("finalized", "scalar", (MarketStatus.CLOSED, MarketResult.NONE)),
         ("settled", "yes", (MarketStatus.SETTLED, MarketResult.YES)),
         ("finalized", "", (MarketStatus.CLOSED, MarketResult.NONE)),
         ("finalized", None, (MarketStatus.CLOSED, MarketResult.NONE)),
@@ -308,6 +308,50 @@ def test_kalshi_pays_only_on_a_final_result(
 
     (market,) = kalshi.parse(changed("kalshi", "rest_markets", change), [A], None)
     assert (market.status, market.result) == expected
+
+
+@pytest.mark.parametrize(
+    ("fields", "micros"),
+    [
+        ({"settlement_value_dollars": "0.3500"}, 350_000),
+        ({"settlement_value_dollars": "0.0000"}, 0),
+        ({"settlement_value_dollars": "0.4150", "settlement_value": 41}, 415_000),
+        ({"settlement_value_dollars": None, "settlement_value": 62}, 620_000),
+        ({"settlement_value_dollars": "", "settlement_value": "0.62"}, 620_000),
+        ({"settlement_value": 0}, 0),
+        ({"settlement_value": 61.5}, -1),
+        ({}, -1),
+    ],
+)
+def test_a_scalar_kalshi_market_is_settled_at_the_value_that_it_states(
+    fields: dict[str, Any], micros: int
+) -> None:
+    """Value and result come together: before the value is known, and before it is final, there is neither."""
+
+    def change(value: Any) -> None:
+        for number, status in enumerate(("finalized", "determined")):
+            value["markets"][number] |= {"status": status, "result": "scalar", **fields}
+
+    paid, waits = kalshi.parse(changed("kalshi", "rest_markets", change), [A, B], None)
+    known = micros >= 0
+    assert paid.value_micros == micros
+    assert paid.result == (MarketResult.SCALAR if known else MarketResult.NONE)
+    assert paid.status == (MarketStatus.SETTLED if known else MarketStatus.CLOSED)
+    assert (waits.value_micros, waits.result, waits.status) == (-1, MarketResult.NONE, MarketStatus.CLOSED)
+
+
+@pytest.mark.parametrize("value", ["1.0001", "-0.1", "x", "0.12345678"])
+def test_a_settlement_value_that_cannot_be_is_refused(value: str) -> None:
+    """A market pays YES between nothing and a dollar."""
+
+    def change(answer: Any) -> None:
+        fields = {"status": "finalized", "result": "scalar", "settlement_value_dollars": value}
+        answer["markets"][0] |= fields
+
+    assert (
+        "kalshi"
+        in refused(lambda: kalshi.parse(changed("kalshi", "rest_markets", change), [A], None)).lower()
+    )
 
 
 def test_kalshi_of_before_had_whole_contracts() -> None:

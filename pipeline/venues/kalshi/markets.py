@@ -9,6 +9,9 @@ the configuration gives the fee. A market may be waived of its fee for a time; t
 Fee changes to come (`/series/fee_changes`) are not asked for: metadata is read again every ten minutes, and
 when the socket announces a change.
 
+A market that is cancelled may be settled at a value between 0 and 1 (result "scalar"): it counts as settled
+when that value is there.
+
 Of an event's outcomes one at most wins where it says `mutually_exclusive`; until it has said so, and where
 it does not, `hides_outcome` is set. That those listed are all there are is for a person to say.
 
@@ -64,7 +67,7 @@ _STATUS = {
 # Where a schedule says it comes from.
 SERIES_SOURCE, EVENT_SOURCE = "kalshi /series", "kalshi /events"
 _PAID = {"finalized", "settled"}
-_RESULT = {"yes": MarketResult.YES, "no": MarketResult.NO, "scalar": MarketResult.VOID}
+_RESULT = {"yes": MarketResult.YES, "no": MarketResult.NO, "scalar": MarketResult.SCALAR}
 
 
 class PriceRange(msgspec.Struct, gc=False):
@@ -90,6 +93,8 @@ class _Market(msgspec.Struct, gc=False):
     event_ticker: str = ""
     status: str = ""
     result: str | None = None
+    settlement_value_dollars: str | None = None
+    settlement_value: str | int | float | None = None
     close_time: str | None = None
     title: str | None = None
     price_ranges: list[PriceRange] | None = None
@@ -167,6 +172,10 @@ def _market(sent: _Market, fee: FeeSchedule) -> Market:
     lot = contract if sent.fractional_trading_enabled is False else 1
     result = _RESULT.get(sent.result or "", MarketResult.NONE)
     status = _STATUS.get(sent.status, MarketStatus.UNKNOWN)
+    value_micros = _value_micros(sent) if result is MarketResult.SCALAR else -1
+    if result is MarketResult.SCALAR and value_micros < 0:
+        # Decided, but who knows for how much: nothing is paid on it until the venue says so.
+        result = MarketResult.NONE
     if sent.status in _PAID:
         status = MarketStatus.SETTLED if result else MarketStatus.CLOSED
     else:
@@ -187,7 +196,28 @@ def _market(sent: _Market, fee: FeeSchedule) -> Market:
         hides_outcome=True,
         event=sent.event_ticker,
         waived_until_ns=iso_ns(sent.fee_waiver_expiration_time),
+        value_micros=value_micros if result else -1,
     )
+
+
+def _value_micros(sent: _Market) -> int:
+    """What YES is paid in millionths of a dollar, -1 where it is not said yet; ValueError for nonsense.
+
+    `settlement_value_dollars` is dollars in text. `settlement_value`, which is older, is whole cents where it
+    is a number (docs.kalshi.com, market object).
+    """
+    text, old = sent.settlement_value_dollars, sent.settlement_value
+    if text:
+        micros = to_units(text, 6)
+    elif isinstance(old, int):
+        micros = old * 10_000
+    elif old and isinstance(old, str):
+        micros = to_units(old, 6)
+    else:
+        return -1
+    if not 0 <= micros <= 1_000_000:
+        raise ValueError(f"a settlement value of {text or old} is not between 0 and 1 dollar")
+    return micros
 
 
 def fee_paths(markets: Sequence[Market]) -> list[str]:
