@@ -18,7 +18,7 @@ from pipeline.model_events import BINARY, MODEL, SPOT, Event
 from pipeline.pairs import Direction, is_inverse
 from pipeline.scanner.lanes import Book
 from pipeline.scanner.lead_lag import NOTHING, LeadLag, LeadSummary
-from pipeline.scanner.queue_position import QuoteWatch
+from pipeline.scanner.quote_watch import QuoteWatch
 from pipeline.scanner.segment import QUOTES
 from shm.books import S_ASK, S_ASK_UNITS, S_BID, S_BID_UNITS, S_STATE, SCREEN_COLUMNS
 from shm.records import QUOTE, QuoteRow

@@ -2,7 +2,7 @@
 
 In: the size that a level shows, and trades at its price where they are known. Out: the units that must go
 before the quote is filled, and what of it was filled. Pure; the scanner shows it for a quote that had joined
-when a price became best, the paper broker fills maker orders by it.
+when a price became best, the paper exchange fills maker orders by it.
 
 A book of levels does not say where in the queue an order was cancelled. As hftbacktest does it (its
 models/queue.rs): the quote joins behind all that is shown; a trade takes from the front; of what else the
@@ -23,8 +23,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import log1p
 
-from shm.records import QuoteRow
-
 PARTS = 1_000_000
 """Parts of a unit, and of a probability of 1."""
 
@@ -32,7 +30,7 @@ Share = Callable[[int, int], int]
 """P(a cancelled unit was behind) in parts, from front and back in parts of a unit, neither negative."""
 
 POWER = 3
-"""The exponent that is shown."""
+"""The exponent that is shown and filled by."""
 
 
 def risk_averse(_front: int, _back: int) -> int:
@@ -99,46 +97,3 @@ class QueuePosition:
             return 0
         self._front = 0
         return lots * lot // PARTS
-
-
-class QuoteWatch:
-    """One side of one book: the queue before a quote that joined when the best price became what it is.
-
-    Trades are not heard by the scanner, so all that goes counts as cancelled. A price that was left and comes
-    back is joined anew.
-    """
-
-    def __init__(self, venue: str, market: str, side: str, price_decimals: int, size_decimals: int) -> None:
-        self._names = venue, market, side
-        self._decimals = price_decimals, size_decimals
-        self._price_ticks = self._level_units = self._joined_units = self._joined_ns = 0
-        self._queues: tuple[QueuePosition, ...] = ()
-
-    def best(self, price_ticks: int, units: int, now_ns: int) -> None:
-        """The side's best level as it is now; 0 units for an empty side or a book not believed."""
-        if not units:
-            self._queues = ()
-        elif not self._queues or price_ticks != self._price_ticks:
-            self._price_ticks, self._joined_units, self._joined_ns = price_ticks, units, now_ns
-            self._queues = tuple(QueuePosition(share, units) for share in _SHOWN)
-        elif units != self._level_units:
-            for queue in self._queues:
-                queue.depth(units)
-        self._level_units = units
-
-    def row(self) -> QuoteRow | None:
-        """What to show; None while the side has no best price."""
-        if not self._queues:
-            return None
-        return QuoteRow(
-            *self._names,
-            self._price_ticks,
-            *self._decimals,
-            self._joined_ns,
-            self._level_units,
-            self._joined_units,
-            *(queue.front_units for queue in self._queues),
-        )
-
-
-_SHOWN: tuple[Share, ...] = (risk_averse, power(POWER), logarithmic)

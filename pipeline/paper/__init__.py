@@ -1,0 +1,1 @@
+"""Paper: the exchange that fills paper orders as real venues would; a process of its own, as they are."""
