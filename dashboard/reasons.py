@@ -12,7 +12,7 @@ from typing import NamedTuple
 from dashboard.formatting import number_text, usd_text
 from pipeline.model import Reason
 
-_MS, _BP, _USD, _COUNT, _SECONDS, _YEARLY = "ms", "bp", "usd", "", "s", "% a year"
+_MS, _BP, _USD, _COUNT, _SECONDS, _PERCENT, _YEARLY = "ms", "bp", "usd", "", "s", "%", "% a year"
 _GRID_CELLS = 7
 
 
@@ -121,7 +121,42 @@ _TABLE: dict[Reason, _Told] = {
     Reason.NOT_FILLED: _told("not filled"),
     Reason.TOO_MANY_LEGS: _told("more legs than are traded", measured=f"legs|{_COUNT}|>"),
     Reason.MISMATCH: _told(
-        "venues may decide differently", "events.review.mismatch", measured=f"mismatch|{_COUNT}|≥"
+        "venues may decide differently",
+        "events.review.mismatch risk.max_mismatch",
+        measured=f"mismatch|{_COUNT}|≥",
+    ),
+    Reason.MARKET_EXPOSURE: _told(
+        "too much at stake in the market", "risk.max_market_usd", measured=f"market|{_USD}|>"
+    ),
+    Reason.VENUE_EXPOSURE: _told(
+        "too much at stake at the venue", "risk.max_venue_usd", measured=f"venue|{_USD}|>"
+    ),
+    Reason.NET_EXPOSURE: _told(
+        "too much without a hedge", "risk.max_net_usd", measured=f"without a hedge|{_USD}|>"
+    ),
+    Reason.PRICE_COLLAR: _told(
+        "price too far off the best", "risk.price_collar_pct", measured=f"price off by|{_PERCENT}|>"
+    ),
+    Reason.OFF_GRID: _told("off the venue's grid of prices or sizes", measured=f"off the grid|{_COUNT}|>"),
+    Reason.ORDERS_PER_SECOND: _told(
+        "too many orders a second", "risk.max_orders_per_second", measured=f"orders/second|{_COUNT}|>"
+    ),
+    Reason.ORDERS_PER_MINUTE: _told(
+        "too many orders a minute", "risk.max_orders_per_minute", measured=f"orders/minute|{_COUNT}|>"
+    ),
+    Reason.OPEN_ORDERS: _told(
+        "too many orders open", "risk.max_open_orders", measured=f"open orders|{_COUNT}|>"
+    ),
+    Reason.RACE_LOST: _told(
+        "likely gone before we arrive",
+        "risk.min_race scanner.half_life_ms",
+        measured=f"chance to be in time|{_COUNT}|<",
+    ),
+    Reason.NOT_ARMED: _told("not armed"),
+    Reason.UNRESOLVED: _told("orders of an earlier run are unresolved", measured=f"unresolved|{_COUNT}|>"),
+    Reason.OTHER_MODE: _told("not in this mode", "trader.mode"),
+    Reason.QUOTE_MOVED: _told(
+        "the market moved away from the quote", measured=f"best price moved|{_COUNT}|>"
     ),
 }
 

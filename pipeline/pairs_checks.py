@@ -219,27 +219,53 @@ def check_edge(edge: Edge | None, direction: Direction, limits: Limits, left_ns:
     """
     if edge is None:
         return refused(Reason.BELOW_MINIMUM, 0, 1)
-    low_bp = low_edge_bp(edge)
-    if edge.net_low <= 0:
-        return refused(Reason.NO_EDGE, low_bp, 0)
-    if direction.kind == CLOSE:
-        if edge.net_low < limits.min_profit_usd:
-            return Verdict(Reason.PROFIT_TOO_SMALL, edge.net_low, limits.min_profit_usd)
-        return PASSED
-    if low_bp < limits.min_edge_bp:
-        return refused(Reason.EDGE_TOO_SMALL, low_bp, limits.min_edge_bp)
-    if edge.net_low < limits.min_profit_usd:
-        return Verdict(Reason.PROFIT_TOO_SMALL, edge.net_low, limits.min_profit_usd)
-    if edge.net_low * 100 < limits.min_profit_pct * edge.cash:
-        return Verdict(Reason.PROFIT_TOO_SMALL, edge.net_low * 100 / edge.cash, limits.min_profit_pct)
-    review = direction.event.review
-    if review is not None and review.mismatch and review.mismatch * edge.cash >= edge.net_low:
-        return Verdict(Reason.MISMATCH, review.mismatch, edge.net_low / edge.cash)
+    kind, review = direction.kind, direction.event.review
+    return (
+        no_edge(edge)
+        or small_edge(edge, kind, limits.min_edge_bp)
+        or small_profit(edge, kind, limits.min_profit_usd, limits.min_profit_pct)
+        or outweighed(edge, kind, review.mismatch if review else Decimal(0))
+        or below_hurdle(edge, kind, limits.hurdle_pct, left_ns)
+        or PASSED
+    )
+
+
+def no_edge(edge: Edge) -> Verdict | None:
+    """Refused where nothing is left. Each of these five checks an edge of a `kind` of direction and gives
+    None where it passes; the trader's risk gate asks the same five of the edge that it has cut.
+    """
+    return refused(Reason.NO_EDGE, low_edge_bp(edge), 0) if edge.net_low <= 0 else None
+
+
+def small_edge(edge: Edge, kind: str, min_edge_bp: int) -> Verdict | None:
+    """Refused where the net is too small a share of the cash, in bp."""
+    if kind == CLOSE or (low_bp := low_edge_bp(edge)) >= min_edge_bp:
+        return None
+    return refused(Reason.EDGE_TOO_SMALL, low_bp, min_edge_bp)
+
+
+def small_profit(edge: Edge, kind: str, min_profit_usd: Decimal, min_profit_pct: Decimal) -> Verdict | None:
+    """Refused where the net is too small: in dollars, or in per cent of the cash."""
+    if edge.net_low < min_profit_usd:
+        return Verdict(Reason.PROFIT_TOO_SMALL, edge.net_low, min_profit_usd)
+    if kind != CLOSE and edge.net_low * 100 < min_profit_pct * edge.cash:
+        return Verdict(Reason.PROFIT_TOO_SMALL, edge.net_low * 100 / edge.cash, min_profit_pct)
+    return None
+
+
+def outweighed(edge: Edge, kind: str, mismatch: Decimal) -> Verdict | None:
+    """Refused where the chance that the venues decide differently, which costs all, eats the net."""
+    if kind == CLOSE or not mismatch or mismatch * edge.cash < edge.net_low:
+        return None
+    return Verdict(Reason.MISMATCH, mismatch, edge.net_low / edge.cash)
+
+
+def below_hurdle(edge: Edge, kind: str, hurdle_pct: Decimal, left_ns: int) -> Verdict | None:
+    """Refused where money without risk earns more until settlement, `left_ns` away (0: never settles)."""
     # A year's return against the hurdle, without a division: net / cash * year / left < hurdle.
-    if left_ns and edge.net_low * 100 * YEAR_NS < limits.hurdle_pct * edge.cash * left_ns:
-        annual = Decimal(annual_bp(edge, left_ns)) / 100
-        return Verdict(Reason.BELOW_HURDLE, annual, limits.hurdle_pct)
-    return PASSED
+    if kind == CLOSE or not left_ns or edge.net_low * 100 * YEAR_NS >= hurdle_pct * edge.cash * left_ns:
+        return None
+    return Verdict(Reason.BELOW_HURDLE, Decimal(annual_bp(edge, left_ns)) / 100, hurdle_pct)
 
 
 def low_edge_bp(edge: Edge) -> int:
