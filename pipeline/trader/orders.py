@@ -1,25 +1,47 @@
-"""Orders: the life of one order and of a trade of two, and their records for the journal.
+"""Orders: the life of one order, and what the journal keeps of it.
 
-In: approved trades and what the broker reports. Out: states, and `ValueError` for a step that
-cannot be. Pure; used by the trader. reliability.md section 2: an order is never sent twice; what
-nobody knows is UNKNOWN until someone asked.
+In: intents, and what the broker reports, in whatever order it comes. Out: states, fills, records for the
+journal, and `ValueError` for what cannot be. Pure; used by the trader. After reliability.md section 2: an
+order is never sent twice, and what nobody knows is UNKNOWN until someone asked.
 
-    INTENT -> SENT -> ACCEPTED -> PARTIAL -> FILLED | CANCELLED | REJECTED
-    any of the first four -> UNKNOWN (restart) -> one of the others, or NOT_SENT
+    INTENT ---> SENT              handed to the broker
+       |         |---> ACCEPTED   the venue has it: on its way to the book, or resting
+       |         |        |---> PARTIAL    a part is filled
+       |         |        |        |---> FILLED      every unit is filled
+       |         |        |        '---> CANCELLED   the rest never will be
+       |         '--------'------------> REJECTED    the venue refused it, unfilled
+       |---> NOT_SENT             the process never handed it over
+       '---> UNKNOWN              a restart: nobody knows whether it was sent
+    SENT, ACCEPTED, PARTIAL ---> UNKNOWN   no report came when one was due
+    UNKNOWN ---> ACCEPTED, PARTIAL, FILLED, CANCELLED, REJECTED   the venue answered
+    UNKNOWN ---> NOT_SENT         the venue never knew it, and after its deadline it takes it no more
+
+Steps may be skipped (SENT to FILLED) and are never taken back: a report of an earlier state only adds its
+fills. FILLED, CANCELLED, REJECTED and NOT_SENT are for ever; a fill that comes later is booked all the
+same, and the order is `late`. A provisional fill that failed never happened: it is kept, marked, and left
+out of every sum. Fills that add up to the size are FILLED, whatever the report calls it. Fills that must
+exist and have not come (FILLED below the size, an unknown one confirmed) keep an order from its end until it
+was asked for. CANCELLED does not say how much was filled: its report must bring all fills there were.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from copy import copy
+from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum, IntEnum
+from enum import IntEnum
 
 from pipeline.fees import fee_high
-from pipeline.journal_records import FillRecord, OrderRecord
+from pipeline.journal_records import ConfirmationRecord, FillRecord, OrderRecord
 from pipeline.model import EXACT
 from pipeline.model_events import order_price_ticks
 from pipeline.money import to_decimal
-from pipeline.trader.broker import Approved, OrderEvent, OrderFill, OrderIntent
+from pipeline.trader.broker import OrderEvent, OrderFill, OrderIntent, OrderStatus
+from pipeline.trader.plan import TradePlan
+
+CONFIRMED, FAILED = "CONFIRMED", "FAILED"
+"""What becomes of a provisional fill, as the journal writes it."""
 
 
 class OrderState(IntEnum):
@@ -36,15 +58,6 @@ class OrderState(IntEnum):
     NOT_SENT = 7
 
 
-class TradeState(Enum):
-    """What became of a trade: EXECUTED is both legs filled equally, UNHEDGED unequally."""
-
-    OPEN = "open"
-    EXECUTED = "executed"
-    UNHEDGED = "unhedged"
-    NOT_FILLED = "not filled"
-
-
 _S = OrderState
 FINAL = frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.NOT_SENT})
 _ENDS = frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED})
@@ -52,157 +65,293 @@ STEPS: dict[OrderState, frozenset[OrderState]] = {
     _S.INTENT: frozenset({_S.SENT, _S.UNKNOWN, _S.NOT_SENT}),
     _S.SENT: _ENDS | {_S.ACCEPTED, _S.PARTIAL, _S.UNKNOWN},
     _S.ACCEPTED: _ENDS | {_S.PARTIAL, _S.UNKNOWN},
-    _S.PARTIAL: frozenset({_S.PARTIAL, _S.FILLED, _S.CANCELLED, _S.UNKNOWN}),
+    _S.PARTIAL: frozenset({_S.FILLED, _S.CANCELLED, _S.UNKNOWN}),
     _S.UNKNOWN: _ENDS | {_S.ACCEPTED, _S.PARTIAL, _S.NOT_SENT},
     **dict.fromkeys(FINAL, frozenset()),
 }
+"""Every arrow of the drawing; to stay where one is needs none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a report changes of an order: the state it leads to, and what of it is new.
+
+    `late` says that it came after the order's end; `missing` that there are fills which have not come.
+    """
+
+    state: OrderState
+    fills: tuple[OrderFill, ...]
+    confirmed: frozenset[str]
+    failed: frozenset[str]
+    late: bool
+    missing: bool
 
 
 class Order:
-    """One order: its intent, its state and its fills. Fills of a known id are ignored."""
+    """One order: its intent, its state and its fills by id.
+
+    `confirmed` and `failed` are ids of fills, which may be told before the fills themselves. `heard` says
+    that the venue has known it, `full` that it has called it FILLED, `missing` that fills must exist which
+    have not come. Stamps are CLOCK_MONOTONIC: `sent_ns` when it was handed to the broker (0: by an earlier
+    process), `heard_ns` the last report of it, `not_found_ns` the last time the venue did not know it (0:
+    never); `ending_ns` since when its end is wanted, `asked_ns` and `cancel_ns` when it was last asked for
+    and cancelled (None: never; kept by its `Trade`).
+    """
 
     def __init__(self, intent: OrderIntent) -> None:
         self.intent = intent
         self.state = OrderState.INTENT
         self.fills: dict[str, OrderFill] = {}
+        self.confirmed: frozenset[str] = frozenset()
+        self.failed: frozenset[str] = frozenset()
         self.why = ""
+        self.heard = self.late = self.missing = self.full = False
+        self.sent_ns = self.heard_ns = self.not_found_ns = 0
+        self.asked_ns: int | None = None
+        self.ending_ns: int | None = None
+        self.cancel_ns: int | None = None
+
+    @classmethod
+    def rebuilt(
+        cls,
+        intent: OrderIntent,
+        records: Iterable[OrderRecord],
+        fills: Iterable[FillRecord],
+        confirmations: Iterable[ConfirmationRecord],
+    ) -> Order:
+        """An order as the journal knows it, from all records of it: UNKNOWN where it has not ended.
+
+        `confirmations` may hold those of other orders at other venues; only this venue's count.
+        """
+        order = cls(intent)
+        venue = intent.order.venue
+        order.fills = {
+            fill.fill_id: OrderFill(
+                fill.fill_id, fill.price_ticks, fill.size_units, fill.fee, fill.maker, fill.provisional
+            )
+            for fill in fills
+        }
+        told = [(record.fill_id, record.status) for record in confirmations if record.venue == venue]
+        # The ids of other orders are no fills that are missing here.
+        order.confirmed = frozenset(
+            fill_id for fill_id, status in told if status == CONFIRMED and fill_id in order.fills
+        )
+        order.failed = frozenset(fill_id for fill_id, status in told if status == FAILED)
+        order.state = OrderState.UNKNOWN
+        for record in records:
+            known = OrderState.__members__.get(record.status)
+            order.heard |= known is not None and OrderState.ACCEPTED <= known <= OrderState.REJECTED
+            if known in FINAL:
+                order.state, order.why = known, record.why
+        order.heard |= bool(order.fills)
+        if order.matched_units >= intent.order.size_units and order.state not in FINAL:
+            order.state = OrderState.FILLED
+        return order
+
+    def copy(self) -> Order:
+        """The same order apart: to read on before what was read is committed."""
+        made = copy(self)
+        made.fills = dict(self.fills)
+        return made
+
+    @property
+    def order_id(self) -> str:
+        """The id that it has for ever."""
+        return self.intent.order_id
 
     @property
     def filled_units(self) -> int:
-        """Sum of the fills on the leg's own scale."""
+        """Sum of the fills that stand, on the leg's own scale."""
+        return sum(fill.size_units for fill in self.standing())
+
+    @property
+    def matched_units(self) -> int:
+        """Sum of all fills, those that failed too: what the venue will not fill again."""
         return sum(fill.size_units for fill in self.fills.values())
 
     @property
+    def open_units(self) -> int:
+        """What may still be filled; 0 once the order is final."""
+        return 0 if self.final else max(0, self.intent.order.size_units - self.matched_units)
+
+    @property
     def final(self) -> bool:
-        """Whether nothing more is expected."""
+        """Whether no more fills are expected."""
         return self.state in FINAL
+
+    @property
+    def provisional(self) -> bool:
+        """Whether a fill may still fail."""
+        told = self.confirmed | self.failed
+        return any(fill.provisional and fill.fill_id not in told for fill in self.fills.values())
+
+    def standing(self) -> list[OrderFill]:
+        """The fills that happened, or may have: all but those that failed."""
+        return [fill for fill in self.fills.values() if fill.fill_id not in self.failed]
 
     def to(self, state: OrderState, why: str = "") -> None:
         """Take a step of our own: SENT, UNKNOWN, NOT_SENT. Raises ValueError if it cannot be."""
-        self._check(state, self.fills)
+        if state not in STEPS[self.state] or state in _ENDS:
+            raise ValueError(f"order {self.order_id} is {self.state.name}; it cannot become {state.name}")
+        if state is OrderState.NOT_SENT and self.heard:
+            raise ValueError(f"order {self.order_id} cannot be NOT_SENT: the venue has known it")
         self.state, self.why = state, why
 
     def apply(self, event: OrderEvent) -> list[OrderFill]:
-        """Take the broker's report; returns the fills that are new.
+        """Take the broker's report; returns the fills that are new, also those that failed.
 
-        Raises ValueError, and changes nothing, for an impossible step or fills that do not fit.
+        Raises ValueError, and changes nothing, for what cannot be (see `read`).
         """
-        assert event.order_id == self.intent.order_id, "the event is of another order"
-        new = [fill for fill in event.fills if fill.fill_id not in self.fills]
-        fills = self.fills | {fill.fill_id: fill for fill in new}
-        state = OrderState(event.status)
-        self._check(state, fills)
-        self.state, self.why, self.fills = state, event.why, fills
-        return new
+        read = self.read(event)
+        if event.status is OrderStatus.NOT_FOUND:
+            self.not_found_ns = max(self.not_found_ns, event.at_ns)
+        else:
+            self.heard, self.heard_ns = True, max(self.heard_ns, event.at_ns)
+        self.heard |= bool(read.fills)
+        if read.state is not self.state:
+            self.why = event.why
+        self.full |= event.status is OrderStatus.FILLED
+        self.state, self.missing = read.state, read.missing
+        self.late |= read.late
+        self.fills |= {fill.fill_id: fill for fill in read.fills}
+        self.confirmed |= read.confirmed
+        self.failed |= read.failed
+        return list(read.fills)
 
-    def _check(self, state: OrderState, fills: dict[str, OrderFill]) -> None:
-        name, size = self.intent.order_id, self.intent.leg.size_units
-        if state not in STEPS[self.state]:
-            raise ValueError(f"order {name} is {self.state.name}; it cannot become {state.name}")
-        filled = sum(fill.size_units for fill in fills.values())
-        fits = {
-            OrderState.FILLED: filled == size,
-            OrderState.PARTIAL: 0 < filled < size,
-            OrderState.CANCELLED: filled < size,
-            OrderState.UNKNOWN: filled <= size,
-        }.get(state, filled == 0)
-        if not fits:
-            raise ValueError(f"order {name} cannot be {state.name} with {filled} of {size} filled")
+    def read(self, event: OrderEvent) -> Reading:
+        """What a report would change, without changing it.
 
+        Raises ValueError for an order that was never sent, for more fills than the size, for a known fill
+        id with another price or size, and for a fill that both stands for good and failed.
+        """
+        assert event.order_id == self.order_id, "the event is of another order"
+        if self.state is OrderState.INTENT:
+            raise ValueError(f"order {self.order_id} is INTENT: nothing can be reported of it")
+        new = self._new_fills(event)
+        confirmed, failed = self._told(event)
+        fills = [*self.fills.values(), *new]
+        gone = self.failed | failed
+        size = self.intent.order.size_units
+        stands = sum(fill.size_units for fill in fills if fill.fill_id not in gone)
+        if stands > size:
+            raise ValueError(f"order {self.order_id} cannot have {stands} of {size} units filled")
+        matched = sum(fill.size_units for fill in fills)
+        called_full = not self.final and (self.full or event.status is OrderStatus.FILLED)
+        ids = {fill.fill_id for fill in fills}
+        missing = (called_full and matched < size) or not (self.confirmed | confirmed) <= ids
+        state = self._after(event.status, matched, missing=missing)
+        assert state is self.state or state in STEPS[self.state], f"{self.state.name} to {state.name}"
+        lives = event.status not in {OrderStatus.NOT_FOUND, OrderStatus.REJECTED}
+        late = self.final and (bool(new) or (self.state is OrderState.NOT_SENT and lives))
+        return Reading(state, tuple(new), confirmed, failed, late, missing)
 
-class Trade:
-    """Two orders sent together."""
+    def _after(self, status: OrderStatus, matched_units: int, *, missing: bool) -> OrderState:
+        """The state that a report leads to; never a step back."""
+        if self.final:
+            return self.state
+        if matched_units >= self.intent.order.size_units:
+            return OrderState.FILLED
+        if status is OrderStatus.NOT_FOUND:
+            return self.state
+        if missing or status in {OrderStatus.ACCEPTED, OrderStatus.PARTIAL}:
+            return OrderState.PARTIAL if matched_units else OrderState.ACCEPTED
+        # What is refused after a fill is the rest.
+        refused = status is OrderStatus.REJECTED and not matched_units
+        return OrderState.REJECTED if refused else OrderState.CANCELLED
 
-    def __init__(self, approved: Approved) -> None:
-        self.approved = approved
-        self.orders = (Order(approved.intents[0]), Order(approved.intents[1]))
+    def _new_fills(self, event: OrderEvent) -> list[OrderFill]:
+        """Those of a report whose ids are not known."""
+        new: dict[str, OrderFill] = {}
+        for fill in event.fills:
+            known = self.fills.get(fill.fill_id) or new.get(fill.fill_id)
+            figures = fill.price_ticks, fill.size_units
+            if fill.size_units <= 0 or (known and figures != (known.price_ticks, known.size_units)):
+                raise ValueError(f"order {self.order_id}: fill {fill.fill_id} cannot be {figures}")
+            if known is None:
+                new[fill.fill_id] = fill
+        return list(new.values())
 
-    def order(self, order_id: str) -> Order:
-        """The order with this id. Raises KeyError for one of another trade."""
-        for order in self.orders:
-            if order.intent.order_id == order_id:
-                return order
-        raise KeyError(order_id)
-
-    def sent(self) -> None:
-        """Both orders were handed to the broker."""
-        for order in self.orders:
-            order.to(OrderState.SENT)
-
-    def quantities(self) -> tuple[Decimal, Decimal]:
-        """What each leg has filled, in shares or coins."""
-        first, second = (
-            to_decimal(order.filled_units, order.intent.leg.scale.size_decimals) for order in self.orders
-        )
-        return first, second
-
-    @property
-    def state(self) -> TradeState:
-        """OPEN until both orders are final; then what their fills say."""
-        if not all(order.final for order in self.orders):
-            return TradeState.OPEN
-        first, second = self.quantities()
-        if first != second:
-            return TradeState.UNHEDGED
-        return TradeState.EXECUTED if first else TradeState.NOT_FILLED
+    def _told(self, event: OrderEvent) -> tuple[frozenset[str], frozenset[str]]:
+        """Ids of fills that are newly confirmed and newly failed."""
+        failed = frozenset(event.failed) - self.failed
+        gone = self.failed | failed
+        # A fill that was provisional and is reported as final has been confirmed.
+        again = {
+            fill.fill_id
+            for fill in event.fills
+            if not fill.provisional and fill.fill_id in self.fills and self.fills[fill.fill_id].provisional
+        }
+        confirmed = (frozenset(event.confirmed) | (again - gone)) - self.confirmed
+        final = {fill.fill_id for fill in self.fills.values() if not fill.provisional}
+        both = (gone & (self.confirmed | confirmed)) | (failed & final)
+        if both:
+            raise ValueError(f"order {self.order_id}: {sorted(both)} cannot stand for good and have failed")
+        return confirmed - final, failed
 
 
 def trade_id_of(run_id: str, run_epoch: int, sequence: int) -> str:
-    """Id of the trade on an opportunity, `run-epoch.sequence`: the same for ever, so never sent
-    twice.
-    """
+    """Id of the trade on an opportunity, `run-epoch.sequence`: the same for ever, so never sent twice."""
     return f"{run_id}-{run_epoch}.{sequence}"
 
 
-def order_id_of(trade_id: str, leg: int) -> str:
-    """Id of one leg's order."""
-    return f"{trade_id}-{leg}"
+def order_id_of(trade_id: str, number: int) -> str:
+    """Id of a trade's order, numbered from 0 as they are made."""
+    return f"{trade_id}-{number}"
 
 
-def reserved(trades: Iterable[Trade], venue: str) -> Decimal:
-    """Dollars that open orders may still take at a venue: all at their limits, with the largest
-    fee.
+def reserved(orders: Iterable[Order], venue: str) -> Decimal:
+    """Dollars that open orders may still take at a venue: what is left of each at its limit, with the
+    largest fee. What sells takes none.
     """
     total = Decimal(0)
-    for trade in trades:
-        for order in trade.orders:
-            leg = order.intent.leg
-            if leg.venue == venue and leg.action == "buy" and not order.final:
-                total = EXACT.add(total, _most_paid(order.intent))
+    for order in orders:
+        leg = order.intent.order
+        if leg.venue == venue and leg.action == "buy" and order.open_units:
+            total = EXACT.add(total, most_paid(order.intent, order.open_units))
     return total
 
 
-def _most_paid(intent: OrderIntent) -> Decimal:
-    leg = intent.leg
+def most_paid(intent: OrderIntent, units: int) -> Decimal:
+    """Dollars that `units` of an order that buys may take: at its limit, with the largest fee."""
+    """Dollars that buying so many units of an order takes at most: its limit, with the largest fee."""
+    leg = intent.order
     price = order_price_ticks(leg)
     paid = EXACT.multiply(
         to_decimal(price, leg.scale.price_decimals),
-        to_decimal(leg.size_units, leg.scale.size_decimals),
+        to_decimal(units, leg.scale.size_decimals),
     )
     # A fee that goes with p(1-p) is largest at one half, which a better fill may come nearer to.
     dearest = price if leg.outcome == "base" else min(price, 10**leg.scale.price_decimals // 2)
-    return EXACT.add(paid, fee_high(intent.fee, [(dearest, leg.size_units)], leg.scale))
+    return EXACT.add(paid, fee_high(intent.fee, [(dearest, units)], leg.scale))
 
 
-def order_record(event: OrderEvent) -> OrderRecord:
-    """The journal's record of what a broker reported."""
-    state = OrderState(event.status)
-    return OrderRecord(event.order_id, state.name, event.at_ns, event.why, event.evidence)
+def order_record(event: OrderEvent, order: Order) -> OrderRecord | None:
+    """The journal's record of a report, before it is applied; None where it says nothing new.
+
+    What comes after the order's end is written as PARTIAL: an order has one final status.
+    """
+    read = order.read(event)
+    if order.final:
+        if not (read.fills or read.confirmed or read.failed or (read.late and not order.late)):
+            return None
+        why = f"after its end as {order.state.name}: {event.why}"
+        return OrderRecord(event.order_id, OrderState.PARTIAL.name, event.at_ns, why, event.evidence)
+    if read.state is order.state and not (read.fills or read.confirmed or read.failed):
+        return None
+    return OrderRecord(event.order_id, read.state.name, event.at_ns, event.why, event.evidence)
 
 
-def fill_records(
-    approved: Approved, event: OrderEvent, polarities: tuple[str, str] = ("same", "same")
-) -> list[FillRecord]:
-    """The journal's records of an event's fills; `polarities` are those of the trade's two legs."""
-    number = [intent.order_id for intent in approved.intents].index(event.order_id)
-    leg = approved.intents[number].leg
+def fill_records(event: OrderEvent, order: Order, plan: TradePlan) -> list[FillRecord]:
+    """The journal's records of a report's new fills, before it is applied."""
+    intent = order.intent
+    leg = intent.order
     return [
         FillRecord(
             venue=leg.venue,
             fill_id=fill.fill_id,
             order_id=event.order_id,
-            trade_id=approved.trade_id,
-            event_id=approved.event_id,
+            trade_id=plan.trade_id,
+            event_id=plan.event_id,
             market=leg.market,
             outcome=leg.outcome,
             action=leg.action,
@@ -211,8 +360,24 @@ def fill_records(
             scale=leg.scale,
             fee=fill.fee,
             at_ns=event.at_ns,
-            polarity=polarities[number],
+            polarity=plan.legs[intent.leg].polarity,
+            maker=fill.maker,
+            provisional=fill.provisional,
             evidence=event.evidence,
         )
-        for fill in event.fills
+        for fill in order.read(event).fills
+    ]
+
+
+def confirmation_records(event: OrderEvent, order: Order) -> list[ConfirmationRecord]:
+    """The journal's records of what became of provisional fills, before the report is applied.
+
+    One may come before its fill does.
+    """
+    read, venue = order.read(event), order.intent.order.venue
+    told: Sequence[tuple[frozenset[str], str]] = ((read.confirmed, CONFIRMED), (read.failed, FAILED))
+    return [
+        ConfirmationRecord(venue, fill_id, status, event.at_ns)
+        for ids, status in told
+        for fill_id in sorted(ids)
     ]
