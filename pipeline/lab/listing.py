@@ -278,11 +278,15 @@ class Traded:
     def churn(self, side: Side, time: StepTime, emit: Emit) -> None:
         """One happening on one side: a trade now and then, else a change of its ladder."""
         if self._noise.random() < 0.04:
-            change = side.quotes.take()
-            if change is not None:
-                self._trade(side, change, time, emit)
+            self.trade(side, time, emit)
             return
         self.send(side, side.quotes.churn(), time, emit)
+
+    def trade(self, side: Side, time: StepTime, emit: Emit) -> None:
+        """Somebody takes a part of a best level, if there is enough."""
+        change = side.quotes.take()
+        if change is not None:
+            self._trade(side, change, time, emit)
 
     def _trade(self, side: Side, change: Change, time: StepTime, emit: Emit) -> None:
         self.trades += 1

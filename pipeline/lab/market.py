@@ -18,6 +18,8 @@ from pipeline.lab.contract import Contract
 from pipeline.lab.group import Strikes
 from pipeline.lab.groups import Groups
 from pipeline.lab.listing import STEP_MS, Emit, Listing, Notice, StepTime
+from pipeline.lab.scenario import NOTHING, Scenario
+from pipeline.lab.scenario_conduct import Conduct
 from pipeline.lab.spot import SpotBook, SpotPair, spot_settings
 
 __all__ = ["STEP_MS", "MarketModel"]
@@ -45,10 +47,17 @@ class MarketModel:
     """Everything the four simulated venues show, advanced in steps of STEP_MS milliseconds."""
 
     def __init__(
-        self, seed: int, divergence: float, start_wall_ms: int, *, coinbase_levels: int = 1_000
+        self,
+        seed: int,
+        divergence: float,
+        start_wall_ms: int,
+        *,
+        coinbase_levels: int = 1_000,
+        scenario: Scenario = NOTHING,
     ) -> None:
         """`divergence` scales the gaps between the venues of an event (0: never any).
-        `coinbase_levels` is a side's depth there (20,000 makes a snapshot of over 4 MiB).
+        `coinbase_levels` is a side's depth there (20,000 makes a snapshot of over 4 MiB). Of the `scenario`
+        the markets play what is theirs.
         """
         assert divergence >= 0, "divergence is a factor"
         self.seed, self.divergence = seed, divergence
@@ -58,6 +67,7 @@ class MarketModel:
         """Changes whenever `events()` does."""
         self.live: list[BinaryEvent] = []
         self._finished: deque[BinaryEvent] = deque()
+        self._conduct = Conduct(scenario.steps, seed)
         self._number = 1
         self._lives = random.Random(f"{seed}/lives")
         self._gaps = random.Random(f"{seed}/divergence")
@@ -83,6 +93,7 @@ class MarketModel:
 
         for event in self.live:
             event.step(self.time, keep)
+        self._conduct.act(self.live, self.time, keep)
         self._roll(keep)
         self._diverge(keep)
         for pair in self.pairs:

@@ -15,6 +15,7 @@ from pipeline.lab.book import Book, Change, Side
 
 ONE = 10_000
 """One dollar in price units."""
+CENT = 100
 MIN_TOP = 5_000
 """Fewest units (50 contracts) at the best price, so that a divergence can be traded."""
 MIN_LEVELS, MAX_LEVELS = 8, 25
@@ -47,6 +48,8 @@ class Quotes:
         self.grid = grid
         self.width = width
         self.mirrored = mirrored
+        self.least_width = 0
+        """What a scenario makes of the width: it is never less than this."""
         self.offset = 0
         self.shade_bid = 0
         self.shade_ask = 0
@@ -58,12 +61,13 @@ class Quotes:
         below the reference plus one grid, unless the venue diverges. That is what keeps two
         venues with neighbouring references from ever crossing each other.
         """
+        width = max(self.width, self.least_width)
         base = reference // self.grid * self.grid
-        low = (self.width - self.grid) // 2 // self.grid * self.grid
+        low = (width - self.grid) // 2 // self.grid * self.grid
         bid = base - low + self.offset - self.shade_bid
-        ask = base - low + self.width + self.offset + self.shade_ask
-        bid = min(max(bid, self.grid), ONE - self.width - self.grid)
-        return bid, min(max(ask, bid + self.width), ONE - self.grid)
+        ask = base - low + width + self.offset + self.shade_ask
+        bid = min(max(bid, self.grid), ONE - width - self.grid)
+        return bid, min(max(ask, bid + width), ONE - self.grid)
 
     def quoted(self) -> tuple[int, int]:
         """Best bid and ask that stand in the book now, in event terms; both sides must exist."""

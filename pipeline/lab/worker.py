@@ -1,9 +1,10 @@
 """Lab worker: the process that plays the four venues on loopback.
 
-In: seed and divergence from the config, and when the run began. Out: venues on ports of 127.0.0.1,
-named with their events in run/lab.json, and a segment with counters. Started by the supervisor as
-`run.py lab` when a venue's url is "sim". A lab that is restarted plays the same world up to the present
-and goes on there.
+In: seed, divergence and scenario from the config, and when the run began. Out: venues on ports of
+127.0.0.1, named with their events in run/lab.json, and a segment with counters; in run/lab.json too what
+the scenario makes of the paper exchange, as keys of [trader]. Started by the supervisor as `run.py lab`
+when a venue's url is "sim". A lab that is restarted plays the same world up to the present and goes on
+there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.lab.listing import STEP_MS
 from pipeline.lab.market import MarketModel
+from pipeline.lab.scenario import load
 from pipeline.lab.server import LabServer
 from pipeline.lifecycle import Worker
 
@@ -37,8 +39,12 @@ class Lab:
         self.worker = Worker("lab", config, clock, [], COUNTERS, _ignore_config)
         self._path = Path(config.run_directory) / LAB_FILE
         self._version = 0
+        self._scenario = load(config.lab.scenario)
+        self._events: list[dict[str, Any]] = []
+        self._paper: dict[str, int | str] = {}
         self._model = self._world(config)
-        self._server = LabServer(self._model)
+        self._server = LabServer(self._model, fault_seed=config.lab.seed)
+        self._server.set_faults(self._scenario.faults())
         self._counted: dict[str, int] = {}
         self._stopping: asyncio.Task[None] | None = None
 
@@ -50,7 +56,7 @@ class Lab:
     def _world(self, config: Config) -> MarketModel:
         """The world of this run's seed, played from the run's start to now."""
         start_ms = config.started_wall_ns // 1_000_000 or self._clock.wall_ns() // 1_000_000
-        model = MarketModel(config.lab.seed, config.lab.divergence, start_ms)
+        model = MarketModel(config.lab.seed, config.lab.divergence, start_ms, scenario=self._scenario)
         steps = (self._clock.wall_ns() // 1_000_000 - start_ms) // STEP_MS
         for step in range(steps):
             model.step(_unseen)
@@ -65,18 +71,26 @@ class Lab:
             await self._stopping
 
     def _beat(self) -> None:
-        """Called each step: beat, carry the counters, and end when told to."""
+        """Called each step: beat, carry the counters, follow the scenario, and end when told to."""
         for name, total in self._server.counters().items():
             if total != self._counted.get(name, 0):
                 self.worker.counters.add(name, total - self._counted.get(name, 0))
                 self._counted[name] = total
+        if self._scenario.paper_at(self._model.time.elapsed_ms) != self._paper:
+            self._publish(self._events)
         if not self.worker.go_on() and self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._server.stop())
 
     def _publish(self, events: list[dict[str, Any]]) -> None:
-        """Say in run/lab.json where the venues are and what they trade."""
+        """Say in run/lab.json where the venues are, what they trade, and how paper orders fare."""
         self._version += 1
-        content = {"version": self._version, "venues": self._server.addresses(), "events": events}
+        self._events, self._paper = events, self._scenario.paper_at(self._model.time.elapsed_ms)
+        content = {
+            "version": self._version,
+            "venues": self._server.addresses(),
+            "events": events,
+            "paper": self._paper,
+        }
         temporary = self._path.with_suffix(".new")
         temporary.write_text(json.dumps(content, indent=1))
         temporary.replace(self._path)
