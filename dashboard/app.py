@@ -1,13 +1,15 @@
 """App: the dashboard's one screen, redrawn from a fresh snapshot twice a second.
 
-In: a source of snapshots, keys. Out: the terminal, and at the end "leave" or "stop", which the
-caller acts on. Run by `run.py up` and `run.py dashboard`. It writes to no memory and signals nobody:
-killed or closed, it changes nothing in the bot.
+In: a source of snapshots, keys, a way to ask for halt and resume. Out: the terminal, and at the end
+"leave" or "stop", which the caller acts on. Run by `run.py up` and `run.py dashboard`. It writes to no
+memory and signals nobody: killed or closed, it changes nothing in the bot.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
@@ -19,9 +21,9 @@ from textual.pilot import Pilot
 from textual.types import AnimationLevel
 from textual.widgets import Footer, Static
 
-from dashboard.formatting import clock_text
+from dashboard.formatting import clean, clock_text
 from dashboard.snapshot import Snapshot, Source
-from dashboard.widgets.dialogs import Answer, HelpScreen, QuitScreen
+from dashboard.widgets.dialogs import Answer, HaltScreen, HelpScreen, QuitScreen, Turn
 from dashboard.widgets.events import draw_events
 from dashboard.widgets.opportunities import draw_opportunities
 from dashboard.widgets.panel import Panel
@@ -40,11 +42,16 @@ ALWAYS_TRUE = ("status", "venues", "notice")
 _FONT_ADDRESS = re.compile(r',?\s*url\("https?://[^"]*"\)(\s*format\("[^"]*"\))?')
 
 
+Switch = Callable[[Turn], tuple[bool, str]]
+"""Asks the supervisor to halt or to resume: whether it did, and a sentence. May take seconds."""
+
+
 class ParallaxApp(App[Answer]):
     """The dashboard. `run()` returns "leave" or "stop".
 
     `q` asks which only where `ask_on_quit` names the preselected answer and `read_only` is not set;
-    else it closes at once and leaves the bot running. `stale_seconds` is the age from which a book
+    else it closes at once and leaves the bot running. `h` asks too, and then turns `switch`; without one, or
+    with `read_only`, there is no such key. `stale_seconds` is the age from which a book
     is marked, `refresh_ms` the time between two pictures.
     """
 
@@ -55,6 +62,7 @@ class ParallaxApp(App[Answer]):
         Binding("q", "quit", "quit", priority=False),
         Binding("ctrl+q,ctrl+c", "quit", show=False),
         Binding("p", "pause", "pause view"),
+        Binding("h", "halt", "halt"),
         Binding("question_mark", "help", "help", key_display="?"),
     ]
 
@@ -66,6 +74,7 @@ class ParallaxApp(App[Answer]):
         stale_seconds: float = 5.0,
         read_only: bool = False,
         ask_on_quit: Answer | None = None,
+        switch: Switch | None = None,
     ) -> None:
         super().__init__()
         self.animation_level: AnimationLevel = "none"
@@ -73,6 +82,7 @@ class ParallaxApp(App[Answer]):
         self._source = source
         self._stale_ns = round(stale_seconds * 1e9)
         self._ask_on_quit = None if read_only else ask_on_quit
+        self._switch = None if read_only else switch
         # The picture that stands still, and None while the view is not paused.
         self._frozen: Snapshot | None = None
         self._latest: Snapshot | None = None
@@ -140,6 +150,30 @@ class ParallaxApp(App[Answer]):
             events.border_title = ""
         self.screen_stack[0].set_class(self._frozen is not None, "paused")
         self._draw()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Whether a key is there: without a switch there is none to halt."""
+        if action == "halt" and self._switch is None:
+            return False
+        return super().check_action(action, parameters)
+
+    def action_halt(self) -> None:
+        """Ask whether to halt, or to end the halt."""
+        total = self._latest.summary if self._latest is not None else None
+        halted = total is not None and total.halted
+        cause = clean(total.halt_cause) if total is not None and halted else None
+        if not isinstance(self.screen, HaltScreen):
+            self.push_screen(HaltScreen(cause), self._turn)
+
+    def _turn(self, turn: Turn | None) -> None:
+        """Ask the supervisor in a thread: the picture goes on meanwhile."""
+        if turn is not None:
+            self.run_worker(self._ask_switch(turn))
+
+    async def _ask_switch(self, turn: Turn) -> None:
+        assert self._switch is not None, "without a switch there is no key"
+        done, text = await asyncio.to_thread(self._switch, turn)
+        self.notify(clean(text), severity="information" if done else "error", markup=False)
 
     def action_help(self) -> None:
         """Show keys and signs."""

@@ -14,7 +14,7 @@ from operator import or_
 from typing import Protocol
 
 from pipeline.model import BookFlag, BookState, ConnectionState, Level, MarketResult, MarketStatus
-from shm.records import CashRow, DecisionRow, SummaryRow
+from shm.records import CashRow, DecisionRow, KellyRow, SummaryRow
 
 NO_FLAGS = BookFlag(0)
 # States of a connection in which prices may arrive.
@@ -210,6 +210,7 @@ class Snapshot:
     positions: tuple[PositionView, ...] = ()
     cash: tuple[CashRow, ...] = ()
     summary: SummaryRow | None = None
+    kelly: KellyRow | None = None
     workers: tuple[WorkerView, ...] = ()
     problems: tuple[str, ...] = ()
 

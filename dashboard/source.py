@@ -30,11 +30,13 @@ from shm.records import (
     CASH,
     DECISION,
     EVENT,
+    KELLY,
     POSITION,
     RUN,
     SUMMARY,
     WORKER,
     DecisionRow,
+    KellyRow,
     PositionRow,
     SummaryRow,
     WorkerRow,
@@ -91,6 +93,7 @@ class MemorySource:
             positions=self._positions(trader),
             cash=tuple(row for _, row in cash.all()) if cash is not None else (),
             summary=_written(summary.get(0)) if summary is not None else None,
+            kelly=_kelly(trader),
             workers=self._workers(workers, run, now_ns),
             problems=tuple(seen.problem for seen in self._attached.values() if seen.problem),
         )
@@ -229,6 +232,13 @@ def _decisions(trader: Attachment) -> tuple[DecisionRow, ...]:
     table = trader.rows("decisions", DECISION)
     rows = [row for _, row in table.all()] if table is not None else []
     return tuple(sorted(rows, key=lambda row: -row.sequence)[:DECISIONS_SHOWN])
+
+
+def _kelly(trader: Attachment) -> KellyRow | None:
+    """What Kelly says, or None for the empty row that a restart leaves until the trader writes."""
+    table = trader.rows("kelly", KELLY)
+    row = table.get(0) if table is not None else None
+    return row if row is not None and row.computed_wall_ns else None
 
 
 def _written(summary: SummaryRow | None) -> SummaryRow | None:

@@ -1,4 +1,4 @@
-"""Dialogs: the question at quitting, and the page of keys and signs.
+"""Dialogs: the questions at quitting and at halting, and the page of keys and signs.
 
 In: what is preselected. Out: an answer. Run by the dashboard. Cancel and Esc change nothing.
 """
@@ -14,10 +14,12 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Label
 
 Answer = Literal["leave", "stop"]
+Turn = Literal["halt", "resume"]
 
 HELP = """\
 q   quit; asks whether the bot goes on
 p   pause the view; the bot does not notice
+h   halt: nothing new is traded until somebody resumes; asks first
 ↑ ↓ PgUp PgDn Home End   scroll the events
 ?   this page               ctrl+p   all commands
 
@@ -83,6 +85,52 @@ class QuitScreen(ModalScreen[Answer | None]):
     def action_answer(self, answer: str) -> None:
         """Close with "leave" or "stop"; anything else cancels."""
         self.dismiss("leave" if answer == "leave" else "stop" if answer == "stop" else None)
+
+
+class HaltScreen(ModalScreen[Turn | None]):
+    """Asks whether to halt or to resume; None is Cancel. `cause` is why it is halted, None where it is not.
+
+    Enter halts where nothing is halted yet, and changes nothing where it is.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,n,q", "answer('')", "cancel"),
+        Binding("h", "answer('halt')", "halt"),
+        Binding("r", "answer('resume')", "resume"),
+        Binding("left,up", "app.focus_previous", show=False),
+        Binding("right,down", "app.focus_next", show=False),
+    ]
+
+    def __init__(self, cause: str | None) -> None:
+        super().__init__()
+        self._cause = cause
+
+    def compose(self) -> ComposeResult:
+        """What is so now, what each answer means, and three buttons."""
+        now = "Trading goes on." if self._cause is None else f"Trading is halted: {self._cause or '?'}"
+        with Vertical(id="question"):
+            yield Label(f"{now} Change that?", id="asked", markup=False)
+            yield Label(
+                "Halt: nothing new is traded; hedges and cancels go on. The same as: python3 run.py halt\n"
+                "Resume: it trades again. The same as: python3 run.py resume",
+                markup=False,
+            )
+            with Horizontal(id="answers"):
+                yield Button("Halt (h)", id="halt", variant="error")
+                yield Button("Resume (r)", id="resume", variant="warning")
+                yield Button("Cancel (n)", id="cancel")
+
+    def on_mount(self) -> None:
+        """Put the focus on what is done without a second thought."""
+        self.query_one("#halt" if self._cause is None else "#cancel", Button).focus()
+
+    def on_button_pressed(self, event: Button.Pressed) -> None:
+        """Take a pressed button for the answer it names."""
+        self.action_answer("" if event.button.id == "cancel" else event.button.id or "")
+
+    def action_answer(self, answer: str) -> None:
+        """Close with "halt" or "resume"; anything else cancels."""
+        self.dismiss("halt" if answer == "halt" else "resume" if answer == "resume" else None)
 
 
 class HelpScreen(ModalScreen[None]):

@@ -21,6 +21,8 @@ _ACTIONS: dict[int, Span] = {
     Action.EXECUTED: ("executed", "good"),
     Action.REJECTED: ("rejected", "bad"),
     Action.UNHEDGED: ("UNHEDGED", "bad"),
+    Action.UNWOUND: ("unwound", "fair"),
+    Action.WITHDRAWN: ("untaken", "dim"),
 }
 _CONFIDENCE: dict[int, Span] = {
     Confidence.HIGH: ("high", "strong"),
@@ -72,7 +74,7 @@ def _deal(row: DecisionRow, snapshot: Snapshot) -> str:
 
 def _result(row: DecisionRow) -> str:
     """What came of it: the profit and the time it took, or why not."""
-    if row.action == Action.EXECUTED:
+    if row.action == Action.EXECUTED or (row.action == Action.UNWOUND and not row.reason):
         start_ns = row.socket_ns or row.scan_ns
         took = f" {(row.fill_ns - start_ns) / 1e6:.0f} ms" if row.fill_ns and start_ns else ""
         return f"{usd_text(row.net_micros, sign=True)}{took}"

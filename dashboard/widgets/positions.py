@@ -8,7 +8,7 @@ from __future__ import annotations
 from dashboard.formatting import exposure_word, fit, join_fitting, letter, size_text, usd_text
 from dashboard.snapshot import PositionLeg, PositionView, Snapshot
 from dashboard.widgets.panel import HEAD, Line
-from shm.records import SummaryRow
+from shm.records import KellyRow, SummaryRow
 
 NET, PNL = 6, 8
 # Numbers too far from their event are hard to follow.
@@ -53,16 +53,17 @@ def _account(snapshot: Snapshot, width: int, *, compact: bool) -> list[Line]:
     return [
         [*gross, *unrealised],
         realised,
-        [("kelly ", "dim"), (_kelly(total), "plain")],
+        [("kelly ", "dim"), (_kelly(snapshot.kelly, total), "plain")],
         [("cash ", "dim"), (join_fitting(cash, width - 5) or "--", "plain")],
     ]
 
 
-def _kelly(total: SummaryRow) -> str:
+def _kelly(kelly: KellyRow | None, total: SummaryRow) -> str:
     """The recommended share and bet, and the run of losses."""
-    share = f"{total.kelly_fraction_ppm / 10_000:.1f}%"
-    bet = usd_text(total.kelly_recommended_micros)
-    return f"{share} → {bet}  losses in a row {total.consecutive_losses}"
+    said = "--"
+    if kelly is not None:
+        said = f"{kelly.safe_ppm / 10_000:.1f}% → {usd_text(kelly.recommended_micros)}"
+    return f"{said}  losses in a row {total.consecutive_losses}"
 
 
 def _position(position: PositionView, event_cells: int, held_cells: int) -> Line:

@@ -95,14 +95,14 @@ def _account(snapshot: Snapshot, *, narrow: bool) -> list[Line]:
         return [[("  no trader yet", "dim")]]
     alive = snapshot.trader_alive
     word, role = exposure_word(total.exposure_micros)
-    day = total.day_pnl_micros
+    day, sure = total.day_pnl_micros, "" if total.day_known else "?"
     pnl_role = "good" if day > 0 else "bad" if day < 0 else "plain"
     exposure = usd_text(total.exposure_micros)
     labels = (" P&L ", " exp ", " opp ", " tr ") if narrow else (
         "  P&L day ", "  exposure ", "  opps ", "  trades ")  # fmt: skip
     old: Line = [] if alive else [("⚠", "fair")]
     return [
-        [(labels[0], "dim"), (usd_text(day, sign=True), pnl_role if alive else "dim"), *old],
+        [(labels[0], "dim"), (usd_text(day, sign=True) + sure, pnl_role if alive else "dim"), *old],
         [(labels[1], "dim"), (f"{exposure} {word}", role if alive else "dim"), *old],
         [(labels[2], "dim"), (str(total.opportunities), "plain"), *old],
         [(labels[3], "dim"), (str(total.trades), "plain"), *old],
@@ -207,7 +207,12 @@ def _notices(snapshot: Snapshot) -> list[Span]:
     found: list[Span] = [(problem, "bad") for problem in snapshot.problems[:2]]
     total = snapshot.summary
     if total is not None and total.halted:
-        found.append(("trading is halted", "bad"))
+        cause = clean(total.halt_cause)
+        found.append((f"HALTED: {cause}" if cause else "trading is halted", "bad"))
+    if total is not None and total.resolving:
+        found.append((f"{total.resolving} orders of an earlier run are asked for", "fair"))
+    if total is not None and total.unknown_orders:
+        found.append((f"{total.unknown_orders} orders unknown", "fair"))
     if total is not None and total.unhedged:
         found.append((f"{total.unhedged} unhedged", "bad"))
     if snapshot.run.seen and not snapshot.run.alive:

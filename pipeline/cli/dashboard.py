@@ -1,7 +1,7 @@
 """Dashboard: the screen over the shared memory of a run, or a picture of it.
 
 In: a data directory. Out: the terminal, or an SVG file. Run by people, and by `up` on a terminal; it only
-reads, and closing it changes nothing in the bot.
+reads, and its one key that changes something asks the supervisor. Closing it changes nothing in the bot.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from pathlib import Path
 
 from dashboard.app import ParallaxApp, screenshot
 from dashboard.source import MemorySource
-from dashboard.widgets.dialogs import Answer
+from dashboard.widgets.dialogs import Answer, Turn
+from pipeline.bus import BusError
+from pipeline.cli.ask import ask
 from pipeline.cli.common import FAILED, OK, add_data, complain, not_running, running_config, say
 from pipeline.clock import SystemClock
 from pipeline.config import Config
+from pipeline.halt import HALT_FILE
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,4 +65,14 @@ def app_of(config: Config, *, read_only: bool, ask_on_quit: Answer | None) -> Pa
         stale_seconds=settings.stale_seconds,
         read_only=read_only,
         ask_on_quit=ask_on_quit,
+        switch=lambda turn: turn_switch(config, turn),
     )
+
+
+def turn_switch(config: Config, turn: Turn) -> tuple[bool, str]:
+    """Ask the supervisor to halt or to resume; whether it did, and what it says."""
+    try:
+        reply = ask(Path(config.run_directory), turn, {"why": "halted on the dashboard"})
+    except BusError as error:
+        return False, f"{error}. The file {Path(config.data_directory) / HALT_FILE} halts without it"
+    return reply.ok, reply.text

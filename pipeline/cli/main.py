@@ -20,6 +20,9 @@ COMMANDS = (
     ("start", "ask", "start a worker that is down"),
     ("restart", "ask", "stop a worker and start it again"),
     ("kill", "ask", "send a signal to a worker; the supervisor restarts it"),
+    ("halt", "switch", "no new trade until resume; hedges and cancels go on"),
+    ("resume", "switch", "trade again, and say what stopped it"),
+    ("cancel-all", "switch", "end every order that rests, with or without a trader"),
     ("dashboard", "dashboard", "the screen; it only reads"),
     ("why", "why", "why there is no trade on an event now"),
     ("books", "books", "the books that our codecs build from a tape"),
@@ -32,6 +35,7 @@ COMMANDS = (
     ("feed", "work", "one venue's feed process (the supervisor starts it)"),
     ("scanner", "work", "the scanner process (the supervisor starts it)"),
     ("trader", "work", "the trader process (the supervisor starts it)"),
+    ("paper", "work", "the paper exchange (the supervisor starts it)"),
     ("lab", "work", "the simulated venues (the supervisor starts it)"),
 )
 DEFAULT = "up"

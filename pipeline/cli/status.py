@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pipeline.cli import status_account as account
 from pipeline.cli.common import FAILED, OK, add_data, complain, last_config, not_running, running_config, say
 from pipeline.cli.status_hops import SEED_FIGURES, hops, leads, races, refusals
 from pipeline.cli.status_text import counter_lines, lines
@@ -84,7 +85,7 @@ def gather(config: Config, views: dict[str, View], clock: Clock) -> dict[str, An
     now = clock.monotonic_ns()
     supervisor, scanner, trader = (views.get(name) for name in ("supervisor", "scanner", "trader"))
     counts = read_counters(trader) if trader else {}
-    summary = TableReader(trader, "summary", records.SUMMARY).get(0) if trader else None
+    summary = account.summary_of(trader)
     pnl = (summary.realised_micros + summary.unrealised_micros) if summary else 0
     return {
         "profile": config.profile,
@@ -92,7 +93,7 @@ def gather(config: Config, views: dict[str, View], clock: Clock) -> dict[str, An
         "simulated": bool(config.simulated),
         "config_version": config.version,
         "uptime_s": round((now - supervisor.header.started_ns) / 1e9, 1) if supervisor else 0.0,
-        "halted": bool(summary.halted) if summary else False,
+        **account.switches(Path(config.data_directory), summary),
         "workers": workers(supervisor, views, now),
         "venues": {venue: venue_state(views.get(f"feed-{venue}"), config, now) for venue in config.feeds()},
         "opportunities": counts.get("opportunities", 0),
@@ -104,7 +105,13 @@ def gather(config: Config, views: dict[str, View], clock: Clock) -> dict[str, An
         "races": races(scanner),
         "leads": leads(scanner),
         "pnl_usd": to_text(pnl, 6),
-        "positions": positions(trader),
+        "positions": account.positions(trader),
+        "events": account.events(trader),
+        "orders": account.orders(trader, now),
+        "resolving": summary.resolving if summary else 0,
+        "account": account.account(summary),
+        "kelly": account.kelly(trader),
+        "calibration": account.calibration(trader),
     }
 
 
@@ -223,21 +230,6 @@ def rejections(counts: dict[str, int]) -> dict[str, int]:
         name.removeprefix(REJECTED): count
         for name, count in counts.items()
         if name.startswith(REJECTED) and count
-    }
-
-
-def positions(trader: View | None) -> dict[str, dict[str, str]]:
-    """Sizes by event and venue; outcomes of one venue are added with NO counted as negative."""
-    if trader is None:
-        return {}
-    sizes: dict[str, dict[str, tuple[int, int]]] = {}
-    for _, row in TableReader(trader, "positions", records.POSITION).rows():
-        signed = -row.units if row.outcome == "no" else row.units
-        held, _ = sizes.setdefault(row.event_id, {}).get(row.venue, (0, 0))
-        sizes[row.event_id][row.venue] = (held + signed, row.size_decimals)
-    return {
-        event: {venue: to_text(units, decimals) for venue, (units, decimals) in by_venue.items()}
-        for event, by_venue in sizes.items()
     }
 
 

@@ -29,6 +29,7 @@ def lines(state: dict[str, Any]) -> list[str]:
             f"{kind}{state['mode'].upper()}  profile {state['profile']}  up {state['uptime_s']:.0f} s  "
             f"config v{state['config_version']}{'  HALTED' if state['halted'] else ''}"
         ),
+        *halt_lines(state),
         f"opportunities {state['opportunities']}  trades {state['trades']}  P&L ${state['pnl_usd']}",
         "",
         f"{'WORKER':<18}{'PID':>8}  {'STATE':<10}{'RESTARTS':>8}  BEAT",
@@ -49,9 +50,61 @@ def lines(state: dict[str, Any]) -> list[str]:
     for label, counts in (("not offered", state["refusals"]), ("refused", state["rejections"])):
         if counts:
             out += ["", f"{label}: {most(counts)}"]
-    for event, held in state["positions"].items():
-        out.append(f"holds {event}: " + ", ".join(f"{venue} {size}" for venue, size in held.items()))
+    return out + account_lines(state)
+
+
+def halt_lines(state: dict[str, Any]) -> list[str]:
+    """Why nothing new is traded: by the switch, or because orders of an earlier run are not accounted for."""
+    out = []
+    if state["halt"] is not None:
+        halt = state["halt"]
+        who = f" by {halt['who']}" if halt["who"] else ""
+        at = f" at {halt['at']}" if halt["at"] else ""
+        out.append(f"HALTED{who}{at}: {halt['cause']}: run.py resume ends it")
+        out += [f"  and then: {cause}" for cause in halt["later"]]
+    if state["resolving"]:
+        out.append(f"no new trade: {state['resolving']} orders of an earlier run are asked for")
     return out
+
+
+def account_lines(state: dict[str, Any]) -> list[str]:
+    """What is held, what is on its way, what Kelly makes of it, how good the predictions were."""
+    out = []
+    for event, held in state["positions"].items():
+        sizes = ", ".join(f"{venue} {size}" for venue, size in held.items())
+        out.append(f"holds {event}: {sizes}{event_text(state['events'].get(event))}")
+    total = state["account"]
+    if total and (state["positions"] or total["open_orders"] or total["unhedged"]):
+        unhedged = f", {total['unhedged']} UNHEDGED" if total["unhedged"] else ""
+        unknown = f", {total['unknown_orders']} unknown" if total["unknown_orders"] else ""
+        out.append(
+            f"exposure ${total['exposure_usd']}, not hedged ${total['net_exposure_usd']}, locked profit "
+            f"${total['locked_profit_usd']}, orders {total['open_orders']}{unknown}{unhedged}"
+        )
+    kelly = state["kelly"]
+    if kelly:
+        prior = " (odds assumed)" if kelly["prior"] else ""
+        out.append(
+            f"kelly {kelly['mode']}: {kelly['winning_trades']} of {kelly['total_trades']} won, fraction "
+            f"{kelly['safe_fraction']}{prior}, confidence {kelly['confidence']}, "
+            f"next ${kelly['recommended_usd']}"
+        )
+    made = state["calibration"]
+    if made and made["trades"]:
+        out.append(
+            f"predictions: edge {made['edge_predicted_bp']} bp, came to {made['edge_realised_bp']} bp; "
+            f"race {made['race_predicted']}, filled {made['filled']}, "
+            f"Brier {made['brier']} of {made['trades']} trades"
+        )
+    return ["", *out] if out else []
+
+
+def event_text(event: dict[str, Any] | None) -> str:
+    """What is hedged of an event and what that has locked."""
+    if event is None:
+        return ""
+    lone = f", {event['net']} {event['state'].upper()}" if event["state"] != "hedged" else ""
+    return f" (hedged {event['hedged']}{lone}, {event['band']}, locked ${event['locked_usd']})"
 
 
 def venue_lines(venues: dict[str, dict[str, Any]]) -> list[str]:

@@ -37,6 +37,7 @@ from pipeline.cli.settings import resolve_or_complain
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import Config
 from pipeline.journal_records import LEDGER_FILE
+from pipeline.lab.scenario import ScenarioError, load, reference
 from pipeline.logs import log_directory
 from shm.segment import SegmentError
 
@@ -54,6 +55,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--set", metavar="a.b=c", action="append", default=[], help="change one key")
     parser.add_argument("--seed", metavar="N", type=int, help="another simulated world (lab.seed)")
     parser.add_argument(
+        "--scenario", metavar="S", help="a simulated world in which things go wrong: trouble, or a file"
+    )
+    parser.add_argument(
         "--no-dashboard", action="store_true", help="stay in the foreground, Ctrl-C stops all"
     )
     parser.add_argument("--for", metavar="SECONDS", type=float, dest="seconds", help="stop by itself")
@@ -63,8 +67,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Resolve, start, stay."""
     sets = [*args.set, *([f"lab.seed={args.seed}"] if args.seed is not None else [])]
+    if args.scenario:
+        try:
+            sets = [*load(args.scenario).settings(), *sets, f"lab.scenario={reference(args.scenario)}"]
+        except ScenarioError as error:
+            complain(str(error))
+            return BAD_CONFIG
     config = resolve_or_complain(args.config, args.profile, sets, args.data)
     if config is None:
+        return BAD_CONFIG
+    if args.scenario and not config.simulated:
+        complain("--scenario is for simulated venues, and here none is: leave it out, or use --profile demo")
         return BAD_CONFIG
     args.data.mkdir(parents=True, exist_ok=True)
     clock = SystemClock()

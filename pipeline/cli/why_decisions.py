@@ -33,8 +33,9 @@ def decision_facts(memory: Memory, event_id: str) -> dict[str, Any]:
         # The ring is short and of all events: the log remembers longer.
         decisions, problem = _logged(Path(memory.config.data_directory) / DECISIONS_FILE, event_id)
     summary = TableReader(trader, "summary", records.SUMMARY).get(0)
+    kelly = TableReader(trader, "kelly", records.KELLY).get(0)
     return {
-        "trader": _trader(summary) if summary is not None else None,
+        "trader": _trader(summary, kelly) if summary is not None else None,
         "decisions": decisions,
         "trader_refusals": rejections(read_counters(trader)),
         "log_problem": problem,
@@ -48,6 +49,9 @@ def decision(row: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "at": moment_text(row["wall_ns"]),
         "direction": row["direction"],
+        # The log may be older than these two.
+        "kind": row.get("kind", ""),
+        "mode": row.get("mode", ""),
         "action": Action(action).name.lower() if known else str(action),
         "sentence": reason_sentence(row["reason"], row["value_micros"], row["limit_micros"]),
         "keys": list(limit_keys(row["reason"])),
@@ -59,15 +63,17 @@ def decision(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _trader(row: records.SummaryRow) -> dict[str, Any]:
+def _trader(row: records.SummaryRow, kelly: records.KellyRow | None) -> dict[str, Any]:
     """What holds for every event."""
     return {
         "halted": bool(row.halted),
+        "halt_cause": row.halt_cause,
+        "resolving": row.resolving,
         "unhedged": row.unhedged,
         "exposure": to_text(row.exposure_micros, 6),
         "day_pnl": to_text(row.day_pnl_micros, 6),
         "consecutive_losses": row.consecutive_losses,
-        "kelly_usd": to_text(row.kelly_recommended_micros, 6),
+        "kelly_usd": to_text(kelly.recommended_micros if kelly is not None else 0, 6),
     }
 
 

@@ -220,7 +220,9 @@ def trader_text(trader: dict[str, Any] | None) -> str:
     """What holds for every event."""
     if trader is None:
         return "trader: it shows no account: not running, or just starting"
-    halted = "HALTED, " if trader["halted"] else ""
+    halted = f"HALTED ({trader['halt_cause']}), " if trader["halted"] else ""
+    if trader["resolving"]:
+        halted += f"asks for {trader['resolving']} orders of an earlier run, "
     unhedged = f"{trader['unhedged']} unhedged, " if trader["unhedged"] else ""
     exposure, day, kelly = (usd(Decimal(trader[key])) for key in ("exposure", "day_pnl", "kelly_usd"))
     return f"trader: {halted}{unhedged}exposure {exposure}, day P&L {day}, Kelly {kelly}"

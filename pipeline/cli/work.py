@@ -1,4 +1,4 @@
-"""Work: the worker processes: feed VENUE, scanner, trader, lab.
+"""Work: the worker processes: feed VENUE, scanner, trader, paper, lab.
 
 In: run/config.json when the supervisor (or a run of one's own) is there, else config.toml. Out: the
 worker, until it is told to stop. Started by the supervisor; a person may start one by hand.
@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
             Scanner(config, clock).run()
         elif args.command == "trader":
             return run_trader(config, clock)
+        elif args.command == "paper":
+            return run_paper(config, clock)
         else:
             from pipeline.lab.worker import Lab
 
@@ -62,6 +64,19 @@ def run_trader(config: Config, clock: Clock) -> int:
     try:
         Trader(config, clock).run()
     except JournalError as error:
+        complain(str(error))
+        return FAILED
+    return OK
+
+
+def run_paper(config: Config, clock: Clock) -> int:
+    """Be the paper exchange, unless its record cannot be used."""
+    from pipeline.paper.store import StoreError
+    from pipeline.paper.worker import PaperVenue
+
+    try:
+        PaperVenue(config, clock).run()
+    except StoreError as error:
         complain(str(error))
         return FAILED
     return OK

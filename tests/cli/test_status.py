@@ -14,6 +14,7 @@ from pipeline.cli.common import NOT_RUNNING, OK, run_directory_of
 from pipeline.cli.main import main
 from pipeline.clock import ManualClock, SystemClock
 from pipeline.config import Config, VenueConfig, encode
+from pipeline.halt import HALT_FILE, HaltFile
 from pipeline.model import BookFault, BookState, ConnectionState, Reason, WorkerState
 from shm import books as memory
 from shm import layout as lo
@@ -110,19 +111,12 @@ class FakeRun:
         self.lives = SurvivalTable(segment)
 
     def trader(self) -> None:
-        sections = [
-            records.SUMMARY.section("summary", 1),
-            records.POSITION.section("positions", 4),
-            records.CASH.section("cash", 4),
-            records.DECISION.section("decisions", 64),
-            histogram_section(TRADER_HOPS),
-        ]
-        segment = self.make("trader", TRADER_COUNTERS, sections)
+        segment = self.make("trader", TRADER_COUNTERS, trader_sections())
         self.orders = Histograms(segment, TRADER_HOPS, self.clock.monotonic_ns())
         refused = {"rejected__no_edge": 9, "rejected__venue_cash": 2}
         self.count("trader", TRADER_COUNTERS, trades=4, opportunities=17, **refused)
         summary = records.SUMMARY.empty()._replace(realised_micros=2_500_000, unrealised_micros=-1_000_001)
-        TableWriter(segment, "summary", records.SUMMARY).put(0, summary._replace(mode="taker"))
+        TableWriter(segment, "summary", records.SUMMARY).put(0, summary._replace(mode="taker", updated_ns=1))
         table = TableWriter(segment, "positions", records.POSITION)
         held = (("fed", "kalshi", "yes", 1200), ("fed", "kraken", "no", 1250), ("btc", "kraken", "base", 5))
         for row, (event, venue, outcome, units) in enumerate(held):
@@ -131,6 +125,20 @@ class FakeRun:
 
     def state(self) -> dict[str, Any]:
         return status.gather(self.config, status.attach_all(self.shm), self.clock)
+
+
+def trader_sections() -> list[Section]:
+    """What of a trader's segment the status reads."""
+    return [
+        records.SUMMARY.section("summary", 1),
+        records.POSITION.section("positions", 8),
+        records.EVENT_POSITION.section("events", 4),
+        records.ORDER.section("orders", 4),
+        records.KELLY.section("kelly", 1),
+        records.CALIBRATION.section("calibration", 1),
+        records.DECISION.section("decisions", 64),
+        histogram_section(TRADER_HOPS),
+    ]
 
 
 def worker(name: str, pid: int, state: WorkerState, restarts: int) -> records.WorkerRow:
@@ -185,6 +193,107 @@ def test_money_sizes_and_counts_are_exact(run: FakeRun) -> None:
     assert state["rejections"] == {"no_edge": 9, "venue_cash": 2}
     assert state["pnl_usd"] == "1.499999"
     assert state["positions"] == {"fed": {"kalshi": "12", "kraken": "-12.5"}, "btc": {"kraken": "0.05"}}
+
+
+def hold(run: FakeRun, held: Iterable[tuple[str, str, str, str, int, int]]) -> None:
+    """Positions from the third row on: event, venue, market, outcome, units, decimals."""
+    table = TableWriter(run.segments["trader"], "positions", records.POSITION)
+    for row, (event, venue, market, outcome, units, decimals) in enumerate(held, 3):
+        cells = {"event_id": event, "venue": venue, "market": market, "outcome": outcome}
+        table.put(row, records.POSITION.empty()._replace(**cells, units=units, size_decimals=decimals))
+
+
+def test_both_outcomes_at_one_venue_are_not_added_up(run: FakeRun) -> None:
+    """A held ladder shows YES and NO apart; two markets of one outcome are one size, at any scale."""
+    hold(run, [("ladder", "kalshi", "A", "yes", 500, 2), ("ladder", "kalshi", "B", "no", 500, 2)])
+    assert run.state()["positions"]["ladder"] == {"kalshi": "5 yes, 5 no"}
+    assert "holds ladder: kalshi 5 yes, 5 no" in "\n".join(status_text.lines(run.state()))
+    hold(run, [("two", "kalshi", "A", "no", 500, 2), ("two", "kalshi", "B", "no", 7_500_000, 6)])
+    assert run.state()["positions"]["two"] == {"kalshi": "-12.5"}
+
+
+def test_events_orders_kelly_and_predictions_are_there(run: FakeRun, clock: ManualClock) -> None:
+    """Each of the trader's tables is a block of the object, money exact, and few lines for people."""
+    trader = run.segments["trader"]
+    event = records.EVENT_POSITION.empty()._replace(event_id="fed", kind="binary", size_decimals=2)
+    event = event._replace(
+        hedged_units=1200,
+        net_units=-50,
+        gross_micros=21_500_000,
+        net_exposure_micros=250_000,
+        locked_micros=410_000,
+        unrealised_micros=-120_001,
+        marked=1,
+        band=1,
+        state=2,
+    )
+    TableWriter(trader, "events", records.EVENT_POSITION).put(0, event)
+    order = records.ORDER.empty()._replace(order_id="r-1.1-0", event_id="fed", venue="kalshi", market="M-1")
+    order = order._replace(
+        outcome="yes",
+        action="buy",
+        purpose="hedge",
+        style="ioc",
+        price_ticks=550_000,
+        price_decimals=6,
+        size_units=1200,
+        filled_units=250,
+        size_decimals=2,
+        state=6,
+        sent_ns=clock.monotonic_ns(),
+    )
+    TableWriter(trader, "orders", records.ORDER).put(0, order)
+    row = records.KELLY.empty()._replace(
+        total_trades=12, winning_trades=9, win_rate_ppm=750_000, profit_factor_ppm=-1, trend=-1
+    )
+    row = row._replace(safe_ppm=100_000, confidence_ppm=600_000, recommended_micros=12_500_000, mode="half")
+    TableWriter(trader, "kelly", records.KELLY).put(0, row)
+    made = records.CALIBRATION.empty()._replace(trades=4, brier_ppm=62_500, edge_predicted_bp=80)
+    TableWriter(trader, "calibration", records.CALIBRATION).put(0, made._replace(edge_realised_bp=61))
+    clock.advance(40 * MS)
+    state = run.state()
+    fed = state["events"]["fed"]
+    assert (fed["hedged"], fed["net"], fed["exposure_usd"], fed["band"]) == ("12", "-0.5", "21.5", "medium")
+    assert (fed["locked_usd"], fed["unrealised_usd"], fed["state"]) == ("0.41", "-0.120001", "unhedged")
+    (shown,) = state["orders"]
+    assert (shown["order"], shown["price"], shown["size"], shown["filled"]) == (
+        "buy yes",
+        "0.55",
+        "12",
+        "2.5",
+    )
+    assert (shown["state"], shown["purpose"], shown["age_ms"]) == ("UNKNOWN", "hedge", 40)
+    kelly = state["kelly"]
+    assert (kelly["win_rate"], kelly["profit_factor"], kelly["trend"]) == ("0.75", None, "worse")
+    assert (state["calibration"]["brier"], state["calibration"]["trades"]) == ("0.0625", 4)
+    assert json.loads(json.dumps(state)) == state
+    text = "\n".join(status_text.lines(state))
+    assert "(hedged 12, -0.5 UNHEDGED, medium, locked $0.41)" in text
+    assert "kelly half: 9 of 12 won, fraction 0.1, confidence 0.6, next $12.5" in text
+    assert "predictions: edge 80 bp, came to 61 bp" in text
+    assert "Brier 0.0625 of 4 trades" in text
+
+
+def test_a_halt_is_told_with_its_cause(run: FakeRun) -> None:
+    """The file counts with or without a trader; what only the trader shows counts too."""
+    assert (run.state()["halted"], run.state()["halt"]) == (False, None)
+    table = TableWriter(run.segments["trader"], "summary", records.SUMMARY)
+    summary = records.SUMMARY.empty()._replace(halted=1, halt_cause="journal", resolving=2, updated_ns=1)
+    table.put(0, summary)
+    state = run.state()
+    assert (state["halted"], state["halt"]["cause"], state["resolving"]) == (True, "journal", 2)
+    text = "\n".join(status_text.lines(state))
+    assert "HALTED: journal: run.py resume ends it" in text
+    assert "no new trade: 2 orders of an earlier run are asked for" in text
+    data = Path(run.config.data_directory)
+    data.mkdir(parents=True, exist_ok=True)
+    HaltFile(data / HALT_FILE).set("lost $20", "rule daily_loss 1", 1_700_000_000 * 10**9)
+    table.put(0, summary._replace(halted=0))
+    state = run.state()
+    assert (state["halted"], state["trader_halted"]) == (True, False)
+    assert state["halt"]["cause"] == "lost $20"
+    text = "\n".join(status_text.lines(state))
+    assert "HALTED by rule daily_loss 1 at 2023-11-14T22:13:20Z: lost $20" in text
 
 
 def test_every_hop_is_shown_beside_the_seeds_figure(run: FakeRun) -> None:
@@ -393,10 +502,12 @@ def test_what_is_not_up_yet_is_shown_as_nothing(run: FakeRun, tmp_path: Path, cl
 def test_an_empty_trader_has_no_money(tmp_path: Path, clock: ManualClock, run: FakeRun) -> None:
     """A trader that has published no summary yet is no trouble."""
     run.segments["trader"].close()
-    sections = [records.SUMMARY.section("summary", 1), records.POSITION.section("positions", 2)]
-    run.make("trader", TRADER_COUNTERS, sections)
+    run.make("trader", TRADER_COUNTERS, trader_sections())
     state = run.state()
     assert (state["pnl_usd"], state["halted"], state["positions"]) == ("0", False, {})
+    assert (state["account"], state["kelly"], state["calibration"]) == ({}, {}, {})
+    assert (state["orders"], state["events"], state["resolving"]) == ([], {}, 0)
+    assert status_text.lines(state)
 
 
 def test_other_files_beside_the_segments_are_passed_over(run: FakeRun) -> None:

@@ -71,6 +71,7 @@ class FakeRun:
                 [
                     counter_section(TRADER_COUNTERS),
                     records.SUMMARY.section("summary", 1),
+                    records.KELLY.section("kelly", 1),
                     records.POSITION.section("positions", 8),
                     records.DECISION.section("decisions", 64),
                 ],
@@ -115,7 +116,7 @@ class FakeRun:
         self.feeds["kalshi"].book(K[1], [(str(ask - two), "400")], [(kalshi_ask, "200"), ("0.9", "500")])
         self.feeds["polymarket"].book(P[1], [(polymarket_bid, "300")], [(str(bid + two), "300")])
 
-    def account(self, **cells: int) -> None:
+    def account(self, **cells: int | str) -> None:
         """Show the trader's totals."""
         row = records.SUMMARY.empty()._replace(mode="taker", exposure_micros=38_200_000, **cells)
         TableWriter(self.trader, "summary", records.SUMMARY).put(0, row)
@@ -321,8 +322,12 @@ def test_a_held_pair_is_priced_to_close(run: FakeRun) -> None:
 def test_the_trader_s_last_word_stands_there(run: FakeRun) -> None:
     """Its last refusals come with their limit and key, from the ring, else from the log of decisions."""
     assert "trader: it shows no account" in text_of(run.facts())
-    run.account(halted=1, unhedged=2)
-    assert "trader: HALTED, 2 unhedged, exposure $38.20" in text_of(run.facts())
+    run.account(halted=1, halt_cause="lost $20", unhedged=2, resolving=3)
+    kelly = records.KELLY.empty()._replace(recommended_micros=25_000_000)
+    TableWriter(run.trader, "kelly", records.KELLY).put(0, kelly)
+    said = text_of(run.facts())
+    assert "trader: HALTED (lost $20), asks for 3 orders of an earlier run, 2 unhedged" in said
+    assert "exposure $38.20, day P&L $0.00, Kelly $25.00" in said
     assert "it has decided nothing" in text_of(run.facts())
     cells = run.decide(Reason.VENUE_CASH, 12_500_000, 10_000_000)
     Counters(run.trader, TRADER_COUNTERS).add("rejected.venue_cash", 4)

@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 
 
-@pytest.mark.parametrize("worker", ["feed", "scanner", "trader", "lab"])
+@pytest.mark.parametrize("worker", ["feed", "scanner", "trader", "paper", "lab"])
 def test_a_worker_loads_only_what_it_needs(worker: str) -> None:
     """A worker imports neither the schema's library, nor the bootstrap, nor the dashboard's."""
     code = (

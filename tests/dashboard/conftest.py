@@ -131,6 +131,7 @@ class FakeRun:
             rec.POSITION.section("positions", 16),
             rec.CASH.section("cash", 8),
             rec.SUMMARY.section("summary", 1),
+            rec.KELLY.section("kelly", 1),
             rec.DECISION.section("decisions", 64),
         ]
         self.trader = Part(directory, "trader", trader, clock)
@@ -179,6 +180,7 @@ class FakeRun:
             )
             TableWriter(self.trader.segment, "cash", rec.CASH).put(at, row)
         self.summary()
+        self.kelly()
         self.position(0, "btc-97k", "kalshi", "KX-btc-97k", "yes", "20")
         self.position(1, "btc-97k", "polymarket", "770", "no", "20")
         self.decide(Action.EXECUTED, Reason.NONE, cash="12.40", net="0.42", fill_ms=41)
@@ -283,13 +285,20 @@ class FakeRun:
             day_pnl_micros=12_480_000,
             exposure_micros=38_200_000,
             consecutive_losses=1,
-            kelly_trades=12,
-            kelly_wins=9,
-            kelly_fraction_ppm=170_000,
-            kelly_recommended_micros=100_000_000,
+            day_known=1,
             updated_ns=self.clock.monotonic_ns(),
         )
         TableWriter(self.trader.segment, "summary", rec.SUMMARY).put(0, row._replace(**more))
+
+    def kelly(self) -> None:
+        row = rec.KELLY.empty()._replace(
+            total_trades=12,
+            winning_trades=9,
+            safe_ppm=100_000,
+            recommended_micros=100_000_000,
+            computed_wall_ns=self.clock.wall_ns(),
+        )
+        TableWriter(self.trader.segment, "kelly", rec.KELLY).put(0, row)
 
     def position(
         self, at: int, event: str, venue: str, market: str, outcome: str, size: str, marked: int = 1

@@ -8,7 +8,7 @@ import pytest
 
 from dashboard.app import ParallaxApp, screenshot
 from dashboard.source import MemorySource
-from dashboard.widgets.dialogs import HelpScreen, QuitScreen
+from dashboard.widgets.dialogs import HaltScreen, HelpScreen, QuitScreen
 from dashboard.widgets.panel import Panel
 from pipeline.clock import ManualClock
 from pipeline.model import Action, BookFlag, BookState, MarketStatus, Reason
@@ -224,6 +224,132 @@ def test_q_leaves_at_once_where_nothing_may_be_asked(source: MemorySource, run, 
 
     drive(app, WIDE, steps)
     assert app.return_value == "leave"
+
+
+class Supervisor:
+    """Remembers what it was asked, and answers as it is told to."""
+
+    def __init__(self, *, done: bool = True, text: str = "halted: halted on the dashboard") -> None:
+        self.asked: list[str] = []
+        self._answer = done, text
+
+    def __call__(self, turn: str) -> tuple[bool, str]:
+        self.asked.append(turn)
+        return self._answer
+
+
+def told(app: ParallaxApp) -> list[str]:
+    """What the app has told its user in passing; drawn only where notifications are on."""
+    return [note.message for note in app._notifications]
+
+
+@pytest.mark.parametrize(
+    ("size", "halted", "keys", "asked"),
+    [
+        (WIDE, 0, ("enter",), "halt"),
+        (NARROW, 0, ("h",), "halt"),
+        (NARROW, 1, ("r",), "resume"),
+        (WIDE, 1, ("left", "enter"), "resume"),
+    ],
+)
+def test_h_halts_and_resumes_after_a_question(
+    source: MemorySource, run, drive, screen, size, halted, keys, asked
+) -> None:
+    """h asks and shows why it is halted; either answer has its letter, and what came of it is told."""
+    run.summary(halted=halted, halt_cause="lost $20")
+    supervisor = Supervisor()
+    app = ParallaxApp(source, switch=supervisor)
+
+    async def steps(pilot) -> None:
+        await pilot.press("h")
+        assert isinstance(app.screen, HaltScreen)
+        text = screen(app)
+        for word in ("Halt (h)", "Resume (r)", "Cancel (n)", "run.py resume"):
+            assert word in text
+        assert ("lost $20" in text) == bool(halted)
+        await pilot.press(*keys)
+        await app.workers.wait_for_complete()
+        assert not isinstance(app.screen, HaltScreen)
+        assert told(app) == ["halted: halted on the dashboard"]
+
+    drive(app, size, steps)
+    assert supervisor.asked == [asked]
+
+
+def test_the_question_of_h_can_be_taken_back(source: MemorySource, run, drive) -> None:
+    """Esc, n, q and the Cancel button ask nobody; where it is halted Enter changes nothing either."""
+    supervisor = Supervisor()
+    app = ParallaxApp(source, switch=supervisor)
+
+    async def steps(pilot) -> None:
+        for keys in (("escape",), ("n",), ("q",), ("right", "right", "enter")):
+            await pilot.press("h", *keys)
+            assert not isinstance(app.screen, HaltScreen)
+        run.summary(halted=1)
+        app.tick()
+        await pilot.press("h", "enter")
+        assert not isinstance(app.screen, HaltScreen)
+        await app.workers.wait_for_complete()
+
+    drive(app, WIDE, steps)
+    assert supervisor.asked == []
+
+
+@pytest.mark.parametrize("options", [{}, {"read_only": True, "switch": Supervisor()}])
+def test_without_a_switch_there_is_no_key_to_halt(source: MemorySource, run, drive, screen, options) -> None:
+    """Read-only, or with nobody to ask, h does nothing and is not offered."""
+    app = ParallaxApp(source, **options)
+
+    async def steps(pilot) -> None:
+        await pilot.press("h")
+        assert not isinstance(app.screen, HaltScreen)
+        assert "h halt" not in screen(app).splitlines()[-1]
+
+    drive(app, WIDE, steps)
+
+
+def test_a_supervisor_that_does_not_answer_is_said(source: MemorySource, run, drive, screen) -> None:
+    """What went wrong stands on the screen as plain text, and the screen goes on."""
+    app = ParallaxApp(source, switch=Supervisor(done=False, text="[bold]no run\x1b[2J here"))
+
+    async def steps(pilot) -> None:
+        await pilot.press("h", "enter")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert told(app) == ["[bold]no run[2J here"]
+        assert not any(note.markup for note in app._notifications)
+        assert "RUNNING" in screen(app)
+
+    drive(app, WIDE, steps)
+
+
+def test_why_it_is_halted_stands_in_the_first_lines(source: MemorySource, run, drive, screen) -> None:
+    """The cause of a halt, orders of an earlier run, and a day nobody knows are said, the halt in red."""
+    run.summary(halted=1, halt_cause="UNHEDGED: one leg\x1b", resolving=2, unknown_orders=1, day_known=0)
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        head = screen(app).splitlines()[:3]
+        assert " HALTED " in head[0] and "+$12.48?" in head[0]
+        assert "HALTED: UNHEDGED: one leg" in head[2]
+        assert "2 orders of an earlier run are asked for" in head[2]
+        assert app.query_one("#notice", Panel)._lines[0][0][1] == "bad"
+
+    drive(app, WIDE, steps)
+
+
+def test_what_was_taken_back_or_never_taken_is_told(source: MemorySource, run, drive, screen) -> None:
+    """An unwound trade shows what it lost, a quote nobody took that it was not taken."""
+    run.decide(Action.UNWOUND, Reason.NONE, cash="12.40", net="-0.31", fill_ms=1_200)
+    run.decide(Action.WITHDRAWN, Reason.QUOTE_MOVED, cash="9.00")
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        text = screen(app)
+        assert "-$0.31 1200 ms" in line_with(text, "unwound")
+        assert line_with(text, "untaken")
+
+    drive(app, WIDE, steps)
 
 
 def test_help_names_keys_and_signs(source: MemorySource, run, drive, screen) -> None:
