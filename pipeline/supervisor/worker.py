@@ -20,6 +20,7 @@ import msgspec
 from pipeline import bus
 from pipeline.clock import Clock
 from pipeline.config import Config, encode, sealed
+from pipeline.halt import HALT_FILE, HaltFile
 from pipeline.lifecycle import CONFIG_FILE, RUN_DIRECTORY, SUPERVISOR_PID, Worker
 from pipeline.logs import log_directory
 from pipeline.model import WorkerState
@@ -46,7 +47,7 @@ TURN_MS = 10
 LAB_POLL_NS = 50_000_000
 LAB_FILE = "lab.json"
 # The trader stops first, so that nothing is sent on books that are going away; the lab stops last.
-STOP_ORDER = ("trader", "scanner", "feed", "lab")
+STOP_ORDER = ("trader", "paper", "scanner", "feed", "lab")
 
 MergeLab = Callable[[Config, Mapping[str, object]], Config]
 
@@ -90,6 +91,7 @@ class Supervisor:
         self._run_table: TableWriter[RunRow] = TableWriter(self.worker.segment, "run", RUN)
         self._server = bus.CommandServer(self._run_directory)
         self._gatekeeper = Gatekeeper(Sealer(key))
+        self._halt = HaltFile(Path(config.data_directory) / HALT_FILE)
         self._managed = _workers(config)
         self._lab_seen = (0, 0)
         self._lab_at_ns = 0
@@ -245,6 +247,8 @@ class Supervisor:
         if request.command == "down":
             self._stopping = True
             return True, "stopping"
+        if request.command in {"halt", "resume"}:
+            return self._switch(request)
         if request.command not in {"start", "restart", "kill"}:
             return False, f"unknown command {request.command!r}"
         name = request.args.get("worker", "")
@@ -270,6 +274,18 @@ class Supervisor:
         pid = managed.child.pid
         managed.child.signal(number)
         return True, f"sent {signal.Signals(number).name} to {managed.name} (pid {pid})"
+
+    def _switch(self, request: Request) -> tuple[bool, str]:
+        """Write the HALT file or remove it; the trader looks at it before each order."""
+        try:
+            if request.command == "halt":
+                cause = request.args.get("why", "") or "halted by a person"
+                self._halt.set(cause, request.who, self._clock.wall_ns())
+                return True, f"halted: {cause}"
+            halt = self._halt.clear()
+        except OSError as error:
+            return False, f"{self._halt.path}: {error.strerror}"
+        return True, f"resumed; it was halted: {halt.cause}" if halt else "it was not halted"
 
     # -- configuration ---------------------------------------------------------------------------
 
@@ -326,7 +342,7 @@ def _workers(config: Config) -> dict[str, Managed]:
     if config.simulated:
         names.append(("lab", ("lab",)))
     names += [(f"feed-{venue}", ("feed", venue)) for venue in config.feeds()]
-    names += [("scanner", ("scanner",)), ("trader", ("trader",))]
+    names += [("scanner", ("scanner",)), ("paper", ("paper",)), ("trader", ("trader",))]
     assert len(names) <= MAX_WORKERS
     return {name: Managed(name, arguments) for name, arguments in names}
 

@@ -1,100 +1,192 @@
-"""Evidence: what the last look found, as the risk gate and the journal want it.
+"""Evidence: what the last look found, as the risk gate, the plan and the journal want it.
 
-In: a priced direction and what passed. Out: a `risk.Look`, the edge again within a limit, and the
-journal's record of a trade with everything that explains it. Pure; used by the trader's worker.
+In: a priced direction and what passed. Out: a `risk.Look`, the edge again within rooms, the plan of the
+trade, its orders, and the journal's record with everything that explains it. Pure; used by the trader.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 
 from pipeline.config import Config
 from pipeline.edge import Edge
+from pipeline.fees import is_known
 from pipeline.journal_records import IntentRecord, TradeRecord
 from pipeline.look import Look
-from pipeline.model_events import CLOSE, LegPlan
-from pipeline.pricing import Priced, unwind_cost
+from pipeline.model_events import CLOSE, SPOT, OrderLeg
+from pipeline.pricing import Priced, leg_view, unwind_cost
 from pipeline.trader import risk
-from pipeline.trader.broker import OrderIntent
+from pipeline.trader.broker import OrderIntent, Purpose, Style
 from pipeline.trader.kelly import KellyPositionSizer
 from pipeline.trader.kelly_arbitrage import arbitrage_fraction
-from pipeline.trader.orders import Trade
+from pipeline.trader.kelly_portfolio import room
+from pipeline.trader.orders import order_id_of
+from pipeline.trader.plan import MAKER_HEDGE, TAKER, PlanLeg, TradePlan
+from pipeline.trader.quoting import Quote
 from pipeline.trader.record import Record
+from pipeline.trader.repair import Choice
 from pipeline.version import VERSION
 
 PPM = 1_000_000
 
 
-def look_of(priced: Priced, expires_ns: int, now_ns: int) -> risk.Look:
-    """What the last look found, for the risk gate."""
-    assert priced.edge is not None
+def look_of(
+    priced: Priced,
+    edge: Edge,
+    *,
+    expires_ns: int,
+    now_ns: int,
+    wall_ns: int,
+    race_ppm: int,
+    quoted: int = -1,
+) -> risk.Look:
+    """What the last look found, for the risk gate; `quoted` is the leg that is to rest, -1 for none."""
     direction = priced.direction
+    review = direction.event.review
+    legs = []
+    for number, (plan, look) in enumerate(zip(direction.legs, priced.looks, strict=True)):
+        if look is None:
+            continue
+        known = is_known(leg_view(look, wall_ns).fee)
+        legs.append(risk.LookLeg.of(plan, look, fee_known=known, quoted=number == quoted))
     return risk.Look(
         event_id=direction.event.id,
         direction=direction.index,
         kind=direction.kind,
-        legs=tuple(
-            look_leg(look, plan) for look, plan in zip(priced.looks, direction.legs, strict=True) if look
-        ),
-        edge=priced.edge,
+        legs=tuple(legs),
+        edge=edge,
         expires_ns=expires_ns,
         now_ns=now_ns,
+        mode=TAKER if quoted < 0 else MAKER_HEDGE,
+        race_ppm=race_ppm,
+        mismatch=review.mismatch if review else Decimal(1),
+        reviewed=direction.event.reviewed,
+        left_ns=priced.left_ns,
+        quoted=quoted,
     )
 
 
-def look_leg(look: Look, plan: LegPlan) -> risk.LookLeg:
-    """One leg of the last look."""
-    market, at = look.market.market, look.book.socket_ns
-    return risk.LookLeg(plan.leg.venue, market, plan.outcome, plan.action, look.scale, at)
-
-
-def reprice(priced: Priced, account: risk.Account, room: Decimal) -> Edge | None:
-    """The edge on the same books for at most `room` dollars, within each venue's cash and what is held."""
+def reprice(priced: Priced, rooms: risk.Rooms) -> Edge | None:
+    """The edge on the same books within the rooms."""
     assert priced.edge is not None
-    looked = look_of(priced, 0, 0).legs
-    there = [risk.stock(priced.direction.event.id, leg, account) for leg in looked if leg.action == "sell"]
-    most = int(min(there).scaleb(priced.edge.size_decimals)) if there else None
-    if priced.direction.kind == CLOSE:
-        return priced.within(None, None, most)
-    cash = [account.cash.get(plan.leg.venue, Decimal(0)) for plan in priced.direction.legs]
-    return priced.within(room, cash, most)
+    return priced.within(rooms.total, rooms.per_leg, rooms.units(priced.edge.size_decimals))
 
 
-def kelly_room(priced: Priced, sizer: KellyPositionSizer, race_ppm: int) -> Decimal:
-    """Dollars that Kelly allows: what its record says, and at most what leg risk and mismatch leave.
+def kelly_room(
+    priced: Priced, edge: Edge, sizer: KellyPositionSizer, race_ppm: int, taken: Decimal
+) -> Decimal:
+    """Dollars that Kelly allows: what its record says, and at most what leg risk and mismatch leave of the
+    bankroll, less what open trades have `taken` of it.
 
     One leg alone is taken to be sold back at once; a pair that pays differently loses nearly all.
     """
-    edge, review = priced.edge, priced.direction.event.review
+    review = priced.direction.event.review
     recommended = sizer.get_recommended_position_size()
-    if edge is None or edge.cash <= 0 or priced.direction.kind == CLOSE:
+    if edge.cash <= 0 or priced.direction.kind == CLOSE:
         return recommended
     fraction = arbitrage_fraction(
         edge.net_low / edge.cash,
         min(Decimal(1), unwind_cost(priced) / edge.cash),
-        Decimal(PPM - race_ppm) / PPM,
+        Fraction(PPM - race_ppm, PPM),
         review.mismatch if review else Decimal(1),
     )
-    # The fraction is exact in binary; dollars are cut to the cent.
-    allowed = int(fraction * Fraction(sizer.capital) * 100)
-    return min(recommended, Decimal(allowed).scaleb(-2))
+    return min(recommended, room(sizer.capital, fraction, taken))
 
 
-def intent_record(intent: OrderIntent, polarity: str, look: Look) -> IntentRecord:
-    """One leg for the journal, with the whole side of the book that it was decided on."""
-    book = look.book
-    evidence = {
-        "row": look.row,
-        "epoch": book.epoch,
-        "number": book.number,
-        "state": look.state,
-        "socket_ns": book.socket_ns,
-        "publish_ns": book.publish_ns,
-        "bids": book.bids,
-        "asks": book.asks,
-    }
-    return IntentRecord(intent.order_id, intent.leg, intent.fee, polarity, evidence)
+def plan_for(
+    trade_id: str, priced: Priced, edge: Edge, *, race_ppm: int, latency_ns: int, first: int, mode: str
+) -> TradePlan:
+    """What the trade is to be."""
+    direction = priced.direction
+    assert priced.legs is not None and len(priced.legs) == 2, "a trade has two legs"
+    assert edge.legs, "an edge has legs"
+    legs = []
+    for plan, leg in zip(direction.legs, priced.legs, strict=True):
+        names = plan.leg.venue, plan.leg.market, plan.outcome, plan.action, plan.leg.polarity
+        legs.append(PlanLeg(*names, leg.scale, leg.fee))
+    payoff = priced.payoff if mode == TAKER else payoff_of_pair(priced)
+    return TradePlan(
+        trade_id=trade_id,
+        event_id=direction.event.id,
+        kind=direction.kind,
+        direction=direction.index,
+        mode=mode,
+        legs=(legs[0], legs[1]),
+        payoff=payoff,
+        size_units=edge.size_units,
+        size_decimals=edge.size_decimals,
+        edge_bp=edge.edge_bp,
+        net=edge.net,
+        cash=edge.cash,
+        race_ppm=race_ppm,
+        latency_ns=latency_ns,
+        first=first,
+    )
+
+
+def payoff_of_pair(priced: Priced) -> Decimal:
+    """What a unit of both legs pays if nothing is called off: what a hedge is worth, in dollars."""
+    direction = priced.direction
+    return -direction.event.transfer_usd if direction.kind == SPOT else direction.table.settled
+
+
+def intents_for(
+    plan: TradePlan,
+    orders: Sequence[OrderLeg],
+    *,
+    deadline_ns: int,
+    quote: Quote | None = None,
+) -> tuple[OrderIntent, ...]:
+    """The orders that open the trade: both legs, the one that is sent first, or the quote."""
+    if quote is not None:
+        name = order_id_of(plan.trade_id, 0)
+        ends = deadline_ns, quote.expires_ns
+        return (OrderIntent(name, quote.order, quote.fee, quote.leg, Purpose.QUOTE, Style.MAKER, *ends),)
+    purpose = Purpose.CLOSE if plan.kind == CLOSE else Purpose.OPEN
+    numbers = (0, 1) if plan.first < 0 else (plan.first,)
+    return tuple(
+        OrderIntent(
+            order_id_of(plan.trade_id, at),
+            orders[leg],
+            plan.legs[leg].fee,
+            leg,
+            purpose,
+            Style.IOC,
+            deadline_ns,
+        )
+        for at, leg in enumerate(numbers)
+    )
+
+
+def intent_record(intent: OrderIntent, polarity: str, look: Look | None) -> IntentRecord:
+    """One order for the journal, with the book that it was decided on."""
+    evidence: dict[str, object] = {}
+    if look is not None:
+        book = look.book
+        evidence = {
+            "row": look.row,
+            "epoch": book.epoch,
+            "number": book.number,
+            "state": look.state,
+            "socket_ns": book.socket_ns,
+            "publish_ns": book.publish_ns,
+            "bids": book.bids,
+            "asks": book.asks,
+        }
+    return IntentRecord(
+        order_id=intent.order_id,
+        order=intent.order,
+        fee=intent.fee,
+        leg=intent.leg,
+        purpose=str(intent.purpose),
+        style=str(intent.style),
+        deadline_ns=intent.deadline_ns,
+        expires_ns=intent.expires_ns,
+        polarity=polarity,
+        book=evidence,
+    )
 
 
 def edge_evidence(edge: Edge) -> dict[str, object]:
@@ -128,44 +220,58 @@ def kelly_evidence(sizer: KellyPositionSizer, recommended_usd: Decimal) -> dict[
     }
 
 
+def repair_evidence(
+    choice: Choice, leg: int, excess: Decimal, looks: Sequence[Look | None]
+) -> dict[str, object]:
+    """Why a repair is what it is: the excess, both books, and what each way costs. `edge_bp`, `net` and
+    `cash` are 0.
+    """
+    books = [{"bids": look.book.bids, "asks": look.book.asks} if look else None for look in looks]
+    return {
+        "repair": str(choice.purpose),
+        "excess_leg": leg,
+        "excess": excess,
+        "cost": choice.cost,
+        "other_cost": choice.other_cost,
+        "compared": choice.compared,
+        "why": choice.why,
+        "books": books,
+        "edge_bp": 0,
+        "net": Decimal(0),
+        "cash": Decimal(0),
+    }
+
+
 def trade_record(
-    trade_id: str,
     run_id: str,
-    record: Record,
-    priced: Priced,
-    passed: risk.Passed,
-    intents: tuple[OrderIntent, OrderIntent],
+    record: Record | None,
+    plan: TradePlan,
+    intents: Sequence[OrderIntent],
+    looks: Sequence[Look | None],
     config: Config,
-    sizer: KellyPositionSizer,
+    *,
+    decided_ns: int,
+    edge: Mapping[str, object],
+    kelly: Mapping[str, object],
 ) -> TradeRecord:
-    """Everything that explains the trade, for the journal."""
-    seen, direction = record.opportunity, priced.direction
-    looks = [look for look in priced.looks if look is not None]
+    """Everything that explains orders, for the journal. A repair after a restart has no record."""
+    seen = record.opportunity if record is not None else None
     return TradeRecord(
-        trade_id=trade_id,
+        trade_id=plan.trade_id,
         run_id=run_id,
-        event_id=seen.event_id,
-        kind=seen.kind,
-        direction=seen.direction,
-        run_epoch=seen.run_epoch,
-        sequence=seen.sequence,
+        event_id=plan.event_id,
+        kind=plan.kind,
+        direction=plan.direction,
+        run_epoch=seen.run_epoch if seen else 0,
+        sequence=seen.sequence if seen else 0,
         config_version=config.version,
         config_hash=config.hash,
         program_version=VERSION,
-        decided_ns=record.decide_ns,
-        edge=edge_evidence(passed.edge),
-        kelly=kelly_evidence(sizer, passed.kelly_usd),
-        intents=(
-            intent_record(intents[0], direction.buy.polarity, looks[0]),
-            intent_record(intents[1], direction.sell.polarity, looks[1]),
+        decided_ns=decided_ns,
+        edge=edge,
+        kelly=kelly,
+        plan=plan.evidence(),
+        intents=tuple(
+            intent_record(intent, plan.legs[intent.leg].polarity, looks[intent.leg]) for intent in intents
         ),
     )
-
-
-def fee_counter(record: Record, trade: Trade) -> str:
-    """Which counter a trade adds to: what the venues charged against the interval expected before."""
-    fills = [fill for order in trade.orders for fill in order.fills.values()]
-    charged = sum((fill.fee for fill in fills), Decimal(0))
-    if charged > record.fee_high:
-        return "fees_higher"
-    return "fees_lower" if charged < record.fee else "fees_as_expected"

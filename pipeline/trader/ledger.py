@@ -1,89 +1,166 @@
-"""Ledger: the account as the journal knows it, and the trades that are on their way.
+"""Ledger: the account as the journal knows it, and the trades that may still change.
 
-In: the journal, committed trades, the broker's reports, results of markets. Out: positions, what the
-risk gate must know, finished trades. Everything that changes it is committed to the journal first. Used
-by the trader's worker; it reads no clock.
+In: the journal, committed trades, the broker's reports, results of markets. Out: positions, what the risk
+gate must know, the trades themselves. Everything that changes it is committed to the journal first. Used by
+the trader; it reads no clock.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Container, Mapping
-from decimal import Decimal, localcontext
+from collections import OrderedDict, deque
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 
 from pipeline.config import KellyConfig, TraderConfig
 from pipeline.journal import Journal, JournalError
-from pipeline.journal_records import TradeRecord
+from pipeline.journal_records import SwitchRecord, TradeRecord
 from pipeline.model import EXACT, MarketResult
 from pipeline.pairs import Direction, least_held
-from pipeline.trader.broker import Approved, OrderEvent
+from pipeline.trader.broker import OrderEvent, OrderIntent
+from pipeline.trader.holding import Dust, Mark, yes_value
 from pipeline.trader.kelly import KellyPositionSizer, KellySizeMode
-from pipeline.trader.orders import Trade, TradeState, fill_records, order_record, reserved
+from pipeline.trader.orders import (
+    Order,
+    OrderState,
+    confirmation_records,
+    fill_records,
+    most_paid,
+    order_record,
+)
+from pipeline.trader.plan import PlanLeg, TradePlan
 from pipeline.trader.positions import Positions
+from pipeline.trader.recovery import rebuilt
 from pipeline.trader.risk import HOUR_NS, Account
+from pipeline.trader.trade import Trade
 
 ZERO = Decimal(0)
+MINUTE_NS = 60 * 10**9
+KEPT_TRADES = 2_000
+"""Trades that have ended and are still known, for reports that come late."""
+
+Claim = tuple[PlanLeg, Decimal]
+"""Dollars that an order on its way may still take, at a leg's venue and market."""
+
+
+class Reported:
+    """What the reports of one poll changed: trades, counted fills, and what could not be."""
+
+    def __init__(self) -> None:
+        self.trades: dict[str, Trade] = {}
+        self.late = 0
+        self.failed = 0
+        self.first_ns: list[tuple[str, int]] = []
+        self.wrong: list[str] = []
 
 
 class Ledger:
-    """Positions, cash and open trades of one account."""
+    """Positions, cash and trades of one account."""
 
     def __init__(self, journal: Journal, account: str, trader: TraderConfig, capital: Decimal) -> None:
         self.journal = journal
-        self._coins = {
+        coins = {
             (venue, market): Decimal(text)
-            for venue, coins in trader.inventory.items()
-            for market, text in coins.items()
+            for venue, amounts in trader.inventory.items()
+            for market, text in amounts.items()
         }
-        self.positions = Positions({venue: Decimal(text) for venue, text in trader.cash.items()}, self._coins)
+        journal.open_account({venue: Decimal(text) for venue, text in trader.cash.items()}, coins)
+        self.positions = Positions()
         self.positions.apply(journal.history(account))
-        self.open: dict[str, Trade] = {}
-        self._polarities: dict[str, tuple[str, str]] = {}
-        self._trades_ns: deque[int] = deque(maxlen=100_000)
-        self._last_ns: dict[tuple[str, int], int] = {}
+        self.trades: dict[str, Trade] = {}
+        """Trades that have not ended, or may be changed by a fill that fails."""
         self.sizer = KellyPositionSizer(capital)
-        self._fed = 0
+        self._ended: OrderedDict[str, Trade] = OrderedDict()
+        self._trades_ns: deque[int] = deque(maxlen=100_000)
+        self._orders_ns: deque[int] = deque(maxlen=100_000)
+        self._last_ns: dict[tuple[str, int], int] = {}
+        resumed = [switch.wall_ns for switch in journal.switches(account) if switch.state == "RESUME"]
+        self.resumed_wall_ns = max(resumed, default=0)
+        self._fed, self._rewrites = 0, self.positions.rewrites
         self.feed_kelly()
 
-    def commit(self, record: TradeRecord, now_ns: int) -> None:
-        """Commit both intents in one transaction. Raises JournalError, and then nothing is open."""
+    def remember(self, account: str, now_ns: int, wall_ns: int) -> None:
+        """Take over what limits trades by time from an earlier run: the last hour's trades."""
+        for recent in self.journal.recent_intents(account, wall_ns - HOUR_NS):
+            at_ns = now_ns - max(0, wall_ns - recent.wall_ns)
+            self._trades_ns.append(at_ns)
+            self._last_ns[recent.event_id, recent.direction] = at_ns
+
+    # -- what happens ----------------------------------------------------------------------------
+
+    def commit(
+        self, record: TradeRecord, plan: TradePlan, intents: Sequence[OrderIntent], now_ns: int
+    ) -> None:
+        """Commit orders of a trade in one transaction. Raises JournalError, and then nothing is changed."""
         self.journal.commit_intents(record)
-        self._trades_ns.append(now_ns)
-        self._last_ns[record.event_id, record.direction] = now_ns
-        first, second = record.intents
-        self._polarities[record.trade_id] = (first.polarity, second.polarity)
+        if plan.trade_id not in self.trades:
+            self.trades[plan.trade_id] = Trade(plan)
+            self._trades_ns.append(now_ns)
+            self._last_ns[plan.event_id, plan.direction] = now_ns
+        for intent in intents:
+            self.trades[plan.trade_id].add(intent)
+            self._orders_ns.append(now_ns)
 
-    def sent(self, approved: Approved) -> None:
-        """The broker has the trade's orders."""
-        trade = Trade(approved)
-        trade.sent()
-        self.open[approved.trade_id] = trade
+    def adopt_trade(self, trade: Trade) -> None:
+        """Take a trade that was rebuilt from the journal."""
+        self.trades[trade.plan.trade_id] = trade
 
-    def report(self, events: list[OrderEvent]) -> list[Trade]:
-        """Book what the broker reports, all of it in one transaction; returns the trades that ended.
+    def report(self, events: Iterable[OrderEvent]) -> Reported:
+        """Book what the broker reports, all of it in one transaction, and tell the trades.
 
-        Raises JournalError when it cannot be committed: then nothing of it is booked.
+        Raises JournalError when it cannot be committed: nothing of it counts then, and will be asked for
+        again. Reports that cannot be true are left out and named.
         """
-        reports = []
+        found = Reported()
+        reports, told = [], []
+        ahead: dict[str, Order] = {}
         for event in events:
             trade = self._trade_of(event.order_id)
-            fills = fill_records(trade.approved, event, self._polarities[trade.approved.trade_id])
-            reports.append((order_record(event), fills))
-        for fill in self.journal.record_orders(reports):
-            self.positions.apply_fill(fill)
-        for event in events:
-            self._trade_of(event.order_id).order(event.order_id).apply(event)
-        ended = [trade for trade in self.open.values() if trade.state is not TradeState.OPEN]
-        for trade in ended:
-            del self.open[trade.approved.trade_id]
-            del self._polarities[trade.approved.trade_id]
-        if ended:
+            if trade is None:
+                found.wrong.append(f"a report of order {event.order_id}, which is none of ours")
+                continue
+            order = ahead.setdefault(event.order_id, trade.order(event.order_id).copy())
+            try:
+                record = order_record(event, order)
+                if record is not None:
+                    fills = fill_records(event, order, trade.plan)
+                    reports.append((record, fills, confirmation_records(event, order)))
+                order.apply(event)
+            except ValueError as error:
+                found.wrong.append(str(error))
+                continue
+            told.append((trade, event))
+        if reports:
+            booked = self.journal.record_orders(reports)
+            self.positions.apply(booked.fills)
+            self.positions.apply(booked.confirmations)
+            found.failed = sum(record.status == "FAILED" for record in booked.confirmations)
+        for trade, event in told:
+            order = trade.order(event.order_id)
+            if not order.heard_ns and order.sent_ns and event.at_ns >= order.sent_ns:
+                found.first_ns.append((order.intent.order.venue, event.at_ns - order.sent_ns))
+            found.late += order.read(event).late
+            trade.apply(event)
+            self._again(trade)
+            found.trades[trade.plan.trade_id] = trade
+        if reports:
             self.feed_kelly()
-        return ended
+        return found
 
-    def settle(self, venue: str, market: str, result: MarketResult) -> int:
+    def give_up(self, trade: Trade, order_id: str, why: str) -> None:
+        """Book that an order never reached its venue. Raises JournalError, and nothing is changed."""
+        self.journal.resolve_open(order_id, why)
+        trade.mark_not_sent(order_id, why)
+
+    def end(self, trade: Trade) -> None:
+        """A trade has ended; it stays known for a while."""
+        del self.trades[trade.plan.trade_id]
+        self._ended[trade.plan.trade_id] = trade
+        while len(self._ended) > KEPT_TRADES:
+            self._ended.popitem(last=False)
+
+    def settle(self, venue: str, market: str, result: MarketResult, value_micros: int) -> int:
         """Book what a decided market pays for what is held of it; returns how many outcomes."""
-        due = self.positions.due(venue, market, result)
+        due = self.positions.due(venue, market, result, yes_value(result, value_micros))
         for settlement in due:
             booked = self.journal.record_settlement(settlement)
             if booked is not None:
@@ -91,6 +168,12 @@ class Ledger:
         if due:
             self.feed_kelly()
         return len(due)
+
+    def switch(self, state: str, cause: str, who: str) -> None:
+        """Book a turn of the kill switch."""
+        booked = self.journal.record_switch(SwitchRecord(state, cause, who))
+        if state == "RESUME":
+            self.resumed_wall_ns = booked.wall_ns
 
     def adopt(self, kelly: KellyConfig, probe_usd: Decimal) -> None:
         """Act on changed settings of the sizer; its record stays."""
@@ -104,75 +187,186 @@ class Ledger:
         self._last_ns = {key: at_ns for key, at_ns in self._last_ns.items() if key in directions}
 
     def feed_kelly(self) -> None:
-        """Give the sizer every result that it has not seen: realised, net of fees, once a trade."""
+        """Give the sizer every result that it has not seen: realised, net of fees, once a trade.
+
+        Where a result was told that is another one now (a fill failed, a late one came), it begins again.
+        """
         results = self.positions.results()
+        if self.positions.rewrites != self._rewrites:
+            self._fed, self._rewrites = 0, self.positions.rewrites
+            self.sizer.forget()
         for result in results[self._fed :]:
             self.sizer.add_trade(result.result)
         self._fed = len(results)
 
-    def risk_account(self, now_ns: int, day_pnl: Decimal, *, supervised: bool) -> Account:
+    # -- what is so ------------------------------------------------------------------------------
+
+    def working(self) -> Iterator[tuple[Trade, Order]]:
+        """Orders that are on their way or rest."""
+        for trade in self.trades.values():
+            for order in trade.working():
+                yield trade, order
+
+    def unknown_orders(self) -> int:
+        """Orders of which nobody knows what became."""
+        return sum(order.state is OrderState.UNKNOWN for _, order in self.working())
+
+    def last_orders(self, now_ns: int) -> tuple[int, int]:
+        """Orders committed in the last second and the last minute."""
+        while self._orders_ns and now_ns - self._orders_ns[0] >= MINUTE_NS:
+            self._orders_ns.popleft()
+        second = sum(now_ns - at_ns < MINUTE_NS // 60 for at_ns in self._orders_ns)
+        return second, len(self._orders_ns)
+
+    def losses(self) -> int:
+        """Losses in a row since trading was last resumed."""
+        return self.positions.consecutive_losses(self.resumed_wall_ns)
+
+    def day_pnl(self, wall_ns: int, mark: Mark, dust: Dust) -> Decimal | None:
+        """Today's result; None while nobody knows it."""
+        if self.unknown_orders():
+            return None
+        return self.positions.day_pnl(wall_ns, mark, dust=dust)
+
+    def reserved(self) -> dict[str, Decimal]:
+        """Dollars by venue that orders on their way may still take."""
+        found: dict[str, Decimal] = {}
+        for leg, amount in self._claims():
+            found[leg.venue] = EXACT.add(found.get(leg.venue, ZERO), amount)
+        return found
+
+    def risk_account(
+        self,
+        now_ns: int,
+        day_pnl: Decimal | None,
+        dust: Dust,
+        *,
+        supervised: bool,
+        halted: bool,
+        unresolved: int,
+        armed: bool,
+    ) -> Account:
         """What the risk gate must know; orders on their way count with all they may still take."""
-        waiting: dict[str, Decimal] = {}
-        with localcontext(EXACT):
-            for trade in self.open.values():
-                event = trade.approved.event_id
-                waiting[event] = waiting.get(event, ZERO) + trade.approved.cash
-            cash = {
-                venue: self.positions.cash(venue) - reserved(self.open.values(), venue)
-                for venue in self.positions.venues()
-            }
-            events = {holding.key.event_id for holding in self.positions.holdings()}
-            held = {event: self.positions.exposure(event) for event in events}
-            exposure = sum(waiting.values(), self.positions.exposure())
-            for event, amount in waiting.items():
-                held[event] = held.get(event, ZERO) + amount
+        positions = self.positions
+        events = {held.key.event_id for held in positions.holdings()}
+        by_event = {event: positions.exposure(event) for event in events}
+        by_market, by_venue = positions.market_exposure(), positions.venue_exposure()
+        cash = {venue: positions.cash(venue) for venue in positions.venues()}
+        total = positions.exposure()
+        for trade in self.trades.values():
+            for leg, amount in claims(trade):
+                event, market = trade.plan.event_id, (leg.venue, leg.market)
+                by_event[event] = EXACT.add(by_event.get(event, ZERO), amount)
+                by_market[market] = EXACT.add(by_market.get(market, ZERO), amount)
+                by_venue[leg.venue] = EXACT.add(by_venue.get(leg.venue, ZERO), amount)
+                cash[leg.venue] = EXACT.subtract(cash.get(leg.venue, ZERO), amount)
+                total = EXACT.add(total, amount)
         while self._trades_ns and now_ns - self._trades_ns[0] > HOUR_NS:
             self._trades_ns.popleft()
+        self.last_orders(now_ns)
+        unhedged = positions.unhedged_events(dust)
         return Account(
             cash=cash,
-            exposure=exposure,
-            event_exposure=held,
+            exposure=total,
+            event_exposure=by_event,
+            market_exposure=by_market,
+            venue_exposure=by_venue,
+            net_exposure=EXACT.plus(sum((rest.dollars for rest in unhedged.values()), ZERO)),
             inventory=self._inventory(),
             held=self._held(),
             day_pnl=day_pnl,
-            consecutive_losses=self.positions.consecutive_losses(),
+            consecutive_losses=self.losses(),
             trades_ns=self._trades_ns,
+            orders_ns=self._orders_ns,
+            open_orders=sum(1 for _ in self.working()),
+            unresolved=unresolved,
             last_trade_ns=self._last_ns,
-            in_flight=frozenset(waiting),
-            unhedged=frozenset(self.positions.unhedged_events()),
+            in_flight=frozenset(trade.plan.event_id for trade, _ in self.working()),
+            unhedged=frozenset(unhedged),
+            halted=halted,
+            armed=armed,
             supervisor_alive=supervised,
             journal_ok=self.journal.ok,
         )
-
-    def _inventory(self) -> Mapping[tuple[str, str], Decimal]:
-        """Coins by venue and market, those that orders on their way will sell already taken off."""
-        coins = {key: self.positions.inventory(*key) for key in self._coins}
-        with localcontext(EXACT):
-            for trade in self.open.values():
-                for order in trade.orders:
-                    leg = order.intent.leg
-                    if leg.outcome == "base" and leg.action == "sell" and not order.final:
-                        size = Decimal(leg.size_units).scaleb(-leg.scale.size_decimals)
-                        coins[leg.venue, leg.market] = coins.get((leg.venue, leg.market), ZERO) - size
-        return coins
-
-    def _held(self) -> Mapping[tuple[str, str, str, str], Decimal]:
-        """Contracts by event, venue, market and outcome."""
-        return {
-            (holding.key.event_id, holding.key.venue, holding.key.market, holding.key.outcome): Decimal(
-                holding.units
-            ).scaleb(-holding.size_decimals)
-            for holding in self.positions.holdings()
-            if holding.key.outcome != "base"
-        }
 
     def held_pair(self, direction: Direction) -> Decimal:
         """How much of all that a closing direction sells is held: the least of its legs, in contracts."""
         return least_held(direction, self._held())
 
-    def _trade_of(self, order_id: str) -> Trade:
-        """The open trade that an order belongs to."""
-        for trade in self.open.values():
-            if any(intent.order_id == order_id for intent in trade.approved.intents):
-                return trade
-        raise JournalError(f"the broker reports order {order_id}, which is not open")
+    def held(self, event_id: str, venue: str, market: str, outcome: str) -> Decimal:
+        """Contracts that are held of one outcome, for one event."""
+        return self._held().get((event_id, venue, market, outcome), ZERO)
+
+    def coins(self, venue: str, market: str) -> Decimal:
+        """Coins that are there to be sold."""
+        return self._inventory().get((venue, market), ZERO)
+
+    def cash_of(self, venue: str) -> Decimal:
+        """Dollars at a venue that no order may still take."""
+        return EXACT.subtract(self.positions.cash(venue), self.reserved().get(venue, ZERO))
+
+    def _claims(self) -> Iterator[Claim]:
+        for trade in self.trades.values():
+            yield from claims(trade)
+
+    def _inventory(self) -> dict[tuple[str, str], Decimal]:
+        """Coins by venue and market, those that orders on their way will sell already taken off."""
+        coins = {key: self.positions.inventory(*key) for key in self.positions.coins()}
+        for _, order in self.working():
+            leg = order.intent.order
+            if leg.outcome == "base" and leg.action == "sell":
+                size = Decimal(order.open_units).scaleb(-leg.scale.size_decimals)
+                key = leg.venue, leg.market
+                coins[key] = EXACT.subtract(coins.get(key, ZERO), size)
+        return coins
+
+    def _held(self) -> Mapping[tuple[str, str, str, str], Decimal]:
+        """Contracts by event, venue, market and outcome."""
+        return {
+            (held.key.event_id, held.key.venue, held.key.market, held.key.outcome): Decimal(
+                held.units
+            ).scaleb(-held.size_decimals)
+            for held in self.positions.holdings()
+            if held.key.outcome != "base"
+        }
+
+    def _trade_of(self, order_id: str) -> Trade | None:
+        """The trade that an order belongs to: an ended one too, even of an earlier run."""
+        trade_id = order_id.rpartition("-")[0]
+        trade = self.trades.get(trade_id) or self._ended.get(trade_id)
+        if trade is None:
+            try:
+                _, parts = self.journal.parts_of(trade_id)
+            except JournalError:
+                return None
+            if not parts.trade.plan:
+                return None
+            trade = self._ended[trade_id] = rebuilt(parts, same_boot=True, now_ns=0)
+        return trade if order_id in trade.orders else None
+
+    def _again(self, trade: Trade) -> None:
+        """A trade that had ended may have to be looked after again."""
+        name = trade.plan.trade_id
+        if name not in self.trades and not trade.ended:
+            del self._ended[name]
+            self.trades[name] = trade
+
+
+def claims(trade: Trade) -> list[Claim]:
+    """Dollars that the trade's orders on their way may still take, and the hedge of a quote that rests."""
+    found: list[Claim] = []
+    for order in trade.working():
+        intent = order.intent
+        leg, own = trade.plan.legs[intent.leg], ZERO
+        if intent.order.action == "buy" and order.open_units:
+            own = most_paid(intent, order.open_units)
+            found.append((leg, own))
+        alone = len(trade.orders) == 1 and trade.plan.first == intent.leg
+        other = trade.plan.legs[1 - intent.leg]
+        if alone and other.action == "buy" and order.open_units:
+            # What the second leg will take: the rest of what was planned for both.
+            share = Decimal(order.open_units) / intent.order.size_units
+            rest = (trade.plan.cash * share).quantize(Decimal("0.000001")) - own
+            if rest > 0:
+                found.append((other, rest))
+    return found

@@ -6,15 +6,18 @@ used by the trader's worker.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from pipeline.edge import Edge
+from pipeline.journal_records import FillRecord
 from pipeline.model import (
     Action,
     Reason,
 )
 from pipeline.money import to_micros
+from pipeline.trader.plan import TAKER
 from pipeline.wire import Decision, Opportunity
 from shm.records import DecisionRow
 
@@ -27,6 +30,8 @@ class Record:
     opportunity: Opportunity
     wall_ns: int
     receive_ns: int
+    mode: str = TAKER
+    trade_id: str = ""
     action: Action = Action.DETECTED
     reason: Reason = Reason.NONE
     value: Decimal = Decimal(0)
@@ -38,6 +43,7 @@ class Record:
     cash: Decimal = Decimal(0)
     fee: Decimal = Decimal(0)
     fee_high: Decimal = Decimal(0)
+    edge_evidence: Mapping[str, object] = field(default_factory=dict)
     decide_ns: int = 0
     intent_ns: int = 0
     order_ns: int = 0
@@ -46,6 +52,23 @@ class Record:
     def refuse(self, reason: Reason, value: Decimal, limit: Decimal) -> None:
         """The check that failed, its number and its limit."""
         self.action, self.reason, self.value, self.limit = Action.REJECTED, reason, value, limit
+
+    def settle(self, action: Action, reason: Reason, size: Decimal, uneven: Decimal) -> None:
+        """What became of the trade: `size` is held on both legs, `uneven` on one of them alone."""
+        self.action, self.reason, self.value, self.limit = action, reason, Decimal(0), Decimal(0)
+        if action is Action.EXECUTED:
+            self.size_units = int(size.scaleb(self.size_decimals))
+        elif action is Action.REJECTED:
+            self.limit = Decimal(1)
+        else:
+            self.value = uneven
+
+    def fee_counter(self, fills: Sequence[FillRecord]) -> str:
+        """Which counter a trade adds to: what the venues charged against the interval expected before."""
+        charged = sum((fill.fee for fill in fills), Decimal(0))
+        if charged > self.fee_high:
+            return "fees_higher"
+        return "fees_lower" if charged < self.fee else "fees_as_expected"
 
     def priced(self, edge: Edge) -> None:
         """What the last look made of it."""
@@ -70,6 +93,8 @@ class Record:
             sequence=self.sequence,
             wall_ns=self.wall_ns,
             event_id=seen.event_id,
+            kind=seen.kind,
+            mode=self.mode,
             direction=seen.direction,
             buy_venue=seen.legs[0].venue,
             sell_venue=seen.legs[-1].venue,

@@ -1,9 +1,9 @@
-"""Trader worker: takes opportunities, looks again, decides, sends and books.
+"""Trader worker: takes opportunities, and turns the desk, the maker and the executor.
 
-In: opportunities on `opp`, the books as they are at that moment, run/config.json. Out: committed
-intents, orders to the broker, fills in the ledger; its segment; decisions on `dec` and in
-decisions.sqlite. Started by the supervisor as `run.py trader`. The way of one opportunity:
-receive -> last look -> gate -> commit -> submit -> fill -> book.
+In: opportunities on `opp`, the books as they are at that moment, reports of the broker, run/config.json, the
+HALT file. Out: committed intents, orders, fills in the ledger; its segment; decisions on `dec` and in
+decisions.sqlite. Started by the supervisor as `run.py trader`. The way of one opportunity: receive ->
+`desk` (last look, gate, plan) -> `executor` (commit, send, report, mend) -> here again, to be shown.
 """
 
 from __future__ import annotations
@@ -12,30 +12,31 @@ import os
 from decimal import Decimal
 from pathlib import Path
 
-from pipeline import pairs
 from pipeline.books import FeedBooks
 from pipeline.bus import Inbox, Publisher, read_key
 from pipeline.clock import Clock, SleepWatch
 from pipeline.config import Config
+from pipeline.crash import from_environment
 from pipeline.decision_log import DECISIONS_FILE, DecisionLog
+from pipeline.halt import HALT_FILE, Halt
 from pipeline.journal import Journal, JournalError
 from pipeline.journal_records import LEDGER_FILE, RunRecord
 from pipeline.lifecycle import SUPERVISOR_PID, Worker
 from pipeline.model import Action, MarketResult, Reason
-from pipeline.model_events import CLOSE, OrderLeg
-from pipeline.money import to_decimal
-from pipeline.pairs_checks import limits_of
-from pipeline.pricing import Priced, price
-from pipeline.trader import risk
-from pipeline.trader.broker import OrderIntent, Refused
-from pipeline.trader.evidence import fee_counter, kelly_room, look_of, reprice, trade_record
-from pipeline.trader.holding import Key
+from pipeline.trader.calibration import Calibration, outcome_of, outcome_row, shown_of
+from pipeline.trader.desk import Desk
+from pipeline.trader.executor import Executor
 from pipeline.trader.ledger import Ledger
-from pipeline.trader.marks import value_now
-from pipeline.trader.orders import Trade, TradeState, order_id_of, trade_id_of
-from pipeline.trader.paper import BookLook, PaperBroker
+from pipeline.trader.maker import Maker
+from pipeline.trader.order_line import PaperLine
+from pipeline.trader.plan import MAKER_HEDGE
 from pipeline.trader.record import Record
-from pipeline.trader.window import COUNTERS, HOPS, REJECTED, Kelly, Window, sections
+from pipeline.trader.recovery import recover
+from pipeline.trader.show import Show
+from pipeline.trader.switch import Switch
+from pipeline.trader.trade import Trade, TradeState
+from pipeline.trader.triggers import Facts, halt_limits
+from pipeline.trader.window import COUNTERS, HOPS, REJECTED, Window, sections
 from pipeline.version import VERSION
 from pipeline.wire import Opportunity, Receiver, Sealer, WireError
 from shm import segment as segments
@@ -44,9 +45,19 @@ from shm.histogram import Histograms
 TURN_MS = 2
 BATCH = 64
 SHOW_NS = 100_000_000
+CANCEL_EVERY_NS = 250_000_000
 SUPERVISOR_LIMIT_NS = 1_000_000_000
+END_NS = 1_500_000_000
+"""How long an orderly end waits for what is on its way; the supervisor kills after two seconds."""
 # The same refusal of the same direction is counted each time but listed once in this time.
 REPEAT_NS = 1_000_000_000
+ENDS = {
+    TradeState.HEDGED: (Action.EXECUTED, Reason.NONE, "hedged"),
+    TradeState.UNWOUND: (Action.UNWOUND, Reason.UNHEDGED_LEG, "unwound"),
+    TradeState.UNHEDGED: (Action.UNHEDGED, Reason.UNHEDGED_LEG, "unhedged"),
+    TradeState.NOT_FILLED: (Action.REJECTED, Reason.NOT_FILLED, "not_filled"),
+}
+"""What the state of a trade is called as a decision, why, and which counter it adds to."""
 
 
 class Trader:
@@ -54,10 +65,10 @@ class Trader:
 
     def __init__(self, config: Config, clock: Clock) -> None:
         self._clock = clock
-        data = Path(config.data_directory)
+        data, run_directory = Path(config.data_directory), Path(config.run_directory)
         shown = sections(config.shm.max_positions)
+        points = from_environment()
         self.worker = Worker("trader", config, clock, shown, COUNTERS, self._on_config)
-        run_directory = Path(config.run_directory)
         self._inbox = Inbox(run_directory)
         self._publisher = Publisher(run_directory)
         self._sealer = Sealer(read_key(run_directory))
@@ -67,52 +78,84 @@ class Trader:
         self._window = Window(self.worker.segment)
         self._hops = Histograms(self.worker.segment, HOPS, clock.monotonic_ns())
         self._log = DecisionLog(data / DECISIONS_FILE, wall_ns=clock.wall_ns)
-        journal = Journal.open(data / LEDGER_FILE, wall_ns=clock.wall_ns, monotonic_ns=clock.monotonic_ns)
-        self._run_id = journal.begin_run(self._run_record(config))
-        for order_id in journal.open_intents():
-            journal.resolve_open(order_id, "the trader ended before the order was filled on paper")
-            self.worker.counters.add("intents_not_sent")
+        journal = Journal.open(
+            data / LEDGER_FILE, wall_ns=clock.wall_ns, monotonic_ns=clock.monotonic_ns, at=points.at
+        )
+        journal.require_whole()
+        header = self.worker.segment.header
+        self._boot_id = header.boot_id.hex()
+        run_id = journal.begin_run(self._run_record(config))
         self.account = Ledger(journal, config.account, config.trader, Decimal(config.kelly.capital_usd))
-        self._broker = PaperBroker(config.trader.paper_latency_ms * 1_000_000, self._read_book)
+        self.account.remember(config.account, clock.monotonic_ns(), clock.wall_ns())
+        self._broker = PaperLine(run_directory, self._sealer, config.account, clock)
+        switch = self._switch = Switch(data / HALT_FILE, self.worker, self.account, config.account)
+        self.executor = Executor(self.worker, self.account, self._broker, self._books, switch, points, run_id)
+        self.executor.unresolved = recover(
+            journal, self.account, config.account, self._boot_id, clock.monotonic_ns()
+        )
+        self.desk = Desk(
+            self.worker, self.account, self.executor, self._broker, self._books, switch, run_id,
+            self._supervised,
+        )  # fmt: skip
+        self.maker = Maker(self.desk, clock, header.epoch, self._boot_id)
+        self.calibration = Calibration()
+        self._show = Show(self._window, self.desk, self.account)
+        self._points = points
         self._records: dict[str, Record] = {}
         self._listed: dict[tuple[str, int], tuple[Reason, int]] = {}
-        self._sequence = 0
-        self._day_pnl = Decimal(0)
+        self._sequence = self._outcomes = 0
         self._next_show_ns = 0
+        self._cancel_ns: int | None = 0
+        self._journal_failed_ns = self._versions_differ_ns = 0
         self._supervisor: segments.View | None = None
-        self._adopt(config)
+        for outcome in self._show.past_outcomes(config.account):
+            self.calibration.add(outcome)
 
     def run(self) -> None:
-        """Turn until told to stop; what is on its way is waited for."""
+        """Turn until told to stop; what is on its way is waited for, quotes are cancelled."""
         with self.worker as worker:
             while worker.go_on():
                 self.turn(TURN_MS)
-            deadline = self._clock.monotonic_ns() + 1_000_000_000
-            while self.account.open and self._clock.monotonic_ns() < deadline:
-                self._collect()
+            deadline = self._clock.monotonic_ns() + END_NS
+            for trade in self.executor.resting():
+                self.executor.cancel(trade)
+            while not self.executor.idle and self._clock.monotonic_ns() < deadline:
+                self._finish_all(self.executor.turn())
                 self._clock.sleep(0.002)
-            self._show(self._clock.monotonic_ns())
+            self._publish_all(self._clock.monotonic_ns())
             self.close()
 
     def close(self) -> None:
         """Let go of sockets and files."""
         self._inbox.close()
         self._publisher.close()
+        self._broker.close()
         self.account.journal.close()
         self._log.close()
 
     def turn(self, wait_ms: int) -> None:
-        """One turn: opportunities that wait, what the broker reports, and now and then the account."""
+        """One turn: opportunities that wait, quotes, what the broker reports, now and then the account."""
         if self._sleep_watch.slept_ns():
             self._books.woke_up(self._clock.monotonic_ns())
         self._books.refresh(self._clock.monotonic_ns())
         frame = self._inbox.receive(wait_ms)
+        waiting: list[Record] = []
         for _ in range(BATCH):
             if frame is None:
                 break
-            self._take(frame)
+            record = self._take(frame)
+            if record is not None:
+                waiting.append(record)
             frame = self._inbox.receive(0)
-        self._collect()
+        self._cancel_old()
+        if waiting:
+            self._decide(waiting)
+        for record in self.maker.turn(self._sequence):
+            self._sequence += 1
+            if record.action is Action.APPROVED:
+                self.worker.counters.add("quotes")
+            self._opened(record)
+        self._finish_all(self.executor.turn())
         now = self._clock.monotonic_ns()
         if now >= self._next_show_ns:
             self._next_show_ns = now + SHOW_NS
@@ -121,135 +164,89 @@ class Trader:
                 # Nothing is sent while the journal cannot be written; see whether it can again.
                 self.account.journal.probe()
             self._settle(now)
-            self._show(now)
+            self._publish_all(now)
 
     # -- one opportunity -------------------------------------------------------------------------
 
-    def _take(self, frame: bytes) -> None:
-        """Open a frame and decide on it."""
+    def _take(self, frame: bytes) -> Record | None:
+        """Open a frame; None for what is no opportunity, or an old one."""
         receive_ns = self._clock.monotonic_ns()
         try:
             opportunity = self._sealer.open(frame, Opportunity)
         except WireError as error:
             self.worker.counters.add("frames_refused")
             self.worker.report(f"opp: {error} frame")
-            return
+            return None
         self.worker.counters.add("opportunities")
         self._sequence += 1
         record = Record(self._sequence, opportunity, self._clock.wall_ns(), receive_ns)
         self._hops.record("send_to_receive", receive_ns - opportunity.send_ns)
         if opportunity.fresh:
             self._hops.record("socket_to_receive", receive_ns - record.socket_ns)
+        self._compare_versions(opportunity.config_version, receive_ns)
         gaps = self._receiver.gaps
         if self._receiver.accept(opportunity.run_epoch, opportunity.sequence):
             self.worker.counters.add("opportunities_missed", self._receiver.gaps - gaps)
-            self._decide(record)
-        else:
-            record.refuse(Reason.REPLAYED, Decimal(opportunity.sequence), Decimal(0))
+            return record
+        record.refuse(Reason.REPLAYED, Decimal(opportunity.sequence), Decimal(0))
+        self._publish(record)
+        return None
+
+    def _decide(self, waiting: list[Record]) -> None:
+        """Have the desk decide on what waits, and show what it did."""
+        self.desk.take(waiting)
+        for record in waiting:
+            self._hops.record("receive_to_decide", record.decide_ns - record.receive_ns)
+            if record.order_ns:
+                self._hops.record("decide_to_order", record.order_ns - record.decide_ns)
+                if record.opportunity.fresh:
+                    self._hops.record("socket_to_order", record.order_ns - record.socket_ns)
+            self._opened(record)
+
+    def _opened(self, record: Record) -> None:
+        """Remember the record of a trade that was opened, and show any."""
+        if record.action is Action.APPROVED:
+            self.worker.counters.add("approved")
+            self._records[record.trade_id] = record
         self._publish(record)
 
-    def _decide(self, record: Record) -> None:
-        """Last look, gate, commit, submit. What is refused says why."""
-        seen = record.opportunity
-        direction = self._directions.get((seen.event_id, seen.direction))
-        now = record.decide_ns = self._clock.monotonic_ns()
-        self._hops.record("receive_to_decide", now - record.receive_ns)
-        if now > seen.expires_ns:
-            late = to_decimal(now - seen.expires_ns, 6)
-            record.refuse(Reason.EXPIRED, late, Decimal(0))
-            return
-        if direction is None:
-            record.refuse(Reason.BOOK_MISSING, Decimal(0), Decimal(1))
-            return
-        held = self.account.held_pair(direction) if direction.kind == CLOSE else None
-        priced = price(direction, self._books, self._pair_limits, now, self._clock.wall_ns(), held)
-        if priced.edge is not None:
-            record.priced(priced.edge)
-        if priced.verdict.reason:
-            record.refuse(*priced.verdict)
-            return
-        look = look_of(priced, seen.expires_ns, now)
-        supervised = self._supervised(now)
-        standing = self.account.risk_account(now, self._day_pnl, supervised=supervised)
-        kelly_usd = kelly_room(priced, self.account.sizer, seen.race_ppm)
-        outcome = risk.gate(
-            look, standing, self._limits, kelly_usd, lambda room: reprice(priced, standing, room)
-        )
-        if isinstance(outcome, Refused):
-            record.refuse(outcome.reason, outcome.value, outcome.limit)
-            return
-        record.priced(outcome.edge)
-        self._send(record, priced, outcome)
-
-    def _send(self, record: Record, priced: Priced, passed: risk.Passed) -> None:
-        """Commit both intents, then hand the orders to the broker. No commit, no order."""
-        seen = record.opportunity
-        trade_id = trade_id_of(self._run_id, seen.run_epoch, seen.sequence)
-        assert priced.legs is not None
-        scales = [look.scale for look in priced.looks if look is not None]
-        legs = pairs.order_legs(priced.direction, passed.edge, scales)
-        first, second = (
-            OrderIntent(order_id_of(trade_id, number), leg, priced.legs[number].fee)
-            for number, leg in enumerate(legs)
-        )
-        intents = first, second
-        sizer = self.account.sizer
-        trade = trade_record(
-            trade_id, self._run_id, record, priced, passed, intents, self.worker.config, sizer
-        )
-        try:
-            approved = risk.approve(
-                passed, trade_id, intents, lambda: self.account.commit(trade, record.decide_ns)
-            )
-        except JournalError as error:
-            self._journal_failed(error)
-            record.refuse(Reason.JOURNAL, Decimal(0), Decimal(1))
-            return
-        record.intent_ns = self._clock.monotonic_ns()
-        self._broker.submit(approved, record.intent_ns)
-        record.order_ns = self._clock.monotonic_ns()
-        self._hops.record("decide_to_order", record.order_ns - record.decide_ns)
-        if seen.fresh:
-            self._hops.record("socket_to_order", record.order_ns - record.socket_ns)
-        record.action = Action.APPROVED
-        self.account.sent(approved)
-        self._records[trade_id] = record
-        self.worker.counters.add("approved")
-
-    def _collect(self) -> None:
-        """Book what the broker reports and close the decisions of trades that ended."""
-        events = self._broker.poll(self._clock.monotonic_ns())
-        if not events:
-            return
-        try:
-            ended = self.account.report(events)
-        except JournalError as error:
-            self._journal_failed(error)
-            raise
-        for trade in ended:
-            self._finish(trade)
+    def _finish_all(self, trades: list[Trade]) -> None:
+        for trade in trades:
+            if trade.state is not TradeState.OPEN:
+                self._finish(trade)
 
     def _finish(self, trade: Trade) -> None:
-        """Say what became of a trade."""
-        record = self._records.pop(trade.approved.trade_id)
-        record.fill_ns = self._clock.monotonic_ns()
-        state = trade.state
-        filled = min(trade.quantities())
-        if state is TradeState.EXECUTED:
-            record.action = Action.EXECUTED
-            record.size_units = int(filled.scaleb(record.size_decimals))
-            self._hops.record("order_to_fill", record.fill_ns - record.order_ns)
+        """Say what became of a trade; one that is mended after its alarm is told again."""
+        plan, state = trade.plan, trade.state
+        action, reason, counter = ENDS[state]
+        first, second = trade.quantities()
+        if state is TradeState.NOT_FILLED and plan.mode == MAKER_HEDGE:
+            action, reason, counter = Action.WITHDRAWN, Reason.NONE, "withdrawn"
+        self.worker.counters.add(counter)
+        if state is TradeState.HEDGED:
             self.worker.counters.add("trades")
-            self.worker.counters.add(fee_counter(record, trade))
-        elif state is TradeState.UNHEDGED:
-            first, second = trade.quantities()
-            record.refuse(Reason.UNHEDGED_LEG, abs(first - second), Decimal(0))
-            record.action = Action.UNHEDGED
-            self.worker.counters.add("unhedged")
-            self.worker.report(f"unhedged: {trade.approved.event_id} {first} against {second}")
-        else:
-            record.refuse(Reason.NOT_FILLED, Decimal(0), Decimal(1))
-            self.worker.counters.add("not_filled")
+        parts = self.account.journal.parts_of(plan.trade_id)[1]
+        failed = {(each.venue, each.fill_id) for each in parts.confirmations if each.status == "FAILED"}
+        fills = [fill for fill in parts.fills if (fill.venue, fill.fill_id) not in failed]
+        if state is not TradeState.UNHEDGED:
+            self._outcomes += 1
+            outcome = outcome_of(
+                plan, parts.trade.intents, fills,
+                decided_ns=parts.trade.decided_ns, wall_ns=self._clock.wall_ns(),
+                shown=shown_of(parts.trade.intents),
+            )  # fmt: skip
+            self.calibration.add(outcome)
+            self._window.outcome(outcome_row(outcome, self._outcomes))
+        record = self._records.get(plan.trade_id)
+        if record is None:
+            return  # A trade of an earlier run: its decision was told there.
+        if state is not TradeState.UNHEDGED:
+            del self._records[plan.trade_id]
+        record.fill_ns = max((fill.at_ns for fill in fills), default=0)
+        record.settle(action, reason, min(first, second), abs(first - second))
+        if state is TradeState.HEDGED:
+            self._hops.record("order_to_fill", record.fill_ns - record.order_ns)
+            self.worker.counters.add(record.fee_counter(fills))
         self._publish(record)
 
     # -- what is shown and kept ------------------------------------------------------------------
@@ -278,72 +275,66 @@ class Trader:
             if row is None or row.result == MarketResult.NONE:
                 continue
             try:
-                booked = self.account.settle(venue, market, MarketResult(row.result))
+                booked = self.account.settle(venue, market, MarketResult(row.result), row.value_micros)
             except JournalError as error:
-                self._journal_failed(error)
+                self.executor.journal_failed(error)
                 return
             self.worker.counters.add("settlements", booked)
+            self._points.at("settled")
 
-    def _show(self, now: int) -> None:
-        """Publish positions, cash and totals."""
-        positions = self.account.positions
-        self._day_pnl = positions.day_pnl(self._clock.wall_ns(), self._mark)
-        self._window.account(positions, self._titles, self._mark)
+    def _publish_all(self, now: int) -> None:
+        """Look at what halts by itself, and publish the account."""
+        wall_ns = self._clock.wall_ns()
+        self.desk.day_pnl = self.account.day_pnl(wall_ns, self.desk.mark, self.desk.dust)
+        halt = self._watch(now, wall_ns)
         counters = self.worker.counters
         counts = {name: counters.get(name) for name in ("trades", "opportunities", "rejected")}
-        sizer = self.account.sizer
-        fraction = sizer.calculate_kelly_fraction()
-        kelly = Kelly(
-            sizer.statistics.total_trades,
-            sizer.statistics.winning_trades,
-            fraction.safe_kelly_fraction,
-            fraction.confidence,
-            sizer.get_recommended_position_size(),
-        )
-        self._window.summary(
-            positions,
-            counts,
-            kelly,
-            mode=self.worker.config.trader.mode,
-            unrealised=positions.unrealised(self._mark),
-            day_pnl=self._day_pnl,
-            now_ns=now,
-        )
+        resolving = len(self.executor.unresolved)
+        self._show.account(now, wall_ns, counts, halt, resolving=resolving, quotes=self.maker.quotes)
+        self._window.calibration(self.calibration.value())
 
-    def _mark(self, key: Key, quantity: Decimal) -> Decimal | None:
-        """What closing a position would bring now."""
-        look = self._books.read(key.venue, key.market, self._clock.monotonic_ns())
-        return value_now(key.outcome, quantity, look)
-
-    def _read_book(self, leg: OrderLeg) -> BookLook | None:
-        """The side of a leg's book that it hits, for the paper broker."""
-        look = self._books.read(leg.venue, leg.market, self._clock.monotonic_ns())
-        if look is None:
-            return None
-        book = look.book
-        ladder = book.asks if leg.takes_asks else book.bids
-        return BookLook(
-            look.state, ladder, look.row, book.epoch, book.number, book.socket_ns, book.publish_ns
+    def _watch(self, now: int, wall_ns: int) -> Halt | None:
+        """Halt for what calls for it; the halt in force."""
+        self._journal_failed_ns = 0 if self.account.journal.ok else self._journal_failed_ns or now
+        second, minute = self.account.last_orders(now)
+        facts = Facts(
+            wall_ns=wall_ns,
+            day_pnl=self.desk.day_pnl,
+            consecutive_losses=self.account.losses(),
+            orders_last_second=second,
+            orders_last_minute=minute,
+            journal_failed_ns=now - self._journal_failed_ns if self._journal_failed_ns else 0,
+            versions_differ_ns=now - self._versions_differ_ns if self._versions_differ_ns else 0,
         )
+        return self._switch.watch(facts, halt_limits(self.desk.config))
+
+    def _compare_versions(self, version: int, now: int) -> None:
+        """Note since when the scanner acts on another configuration than we do."""
+        same = version == self.worker.config.version
+        self._versions_differ_ns = 0 if same else self._versions_differ_ns or now
+
+    def _cancel_old(self) -> None:
+        """Before anything else: end what rests of an earlier run, as soon as the broker is there."""
+        if self._cancel_ns is None:
+            return
+        now = self._clock.monotonic_ns()
+        reachable = self._broker.reachable(now)
+        if reachable or now >= self._cancel_ns:
+            self._broker.cancel_all(now)
+            self._cancel_ns = None if reachable else now + CANCEL_EVERY_NS
 
     def _run_record(self, config: Config) -> RunRecord:
-        header = self.worker.segment.header
         return RunRecord(
             account=config.account,
             instance=config.instance,
-            boot_id=header.boot_id.hex(),
-            epoch=header.epoch,
+            boot_id=self._boot_id,
+            epoch=self.worker.segment.header.epoch,
             pid=os.getpid(),
             mode=config.mode,
             program_version=VERSION,
             config_version=config.version,
             config_hash=config.hash,
         )
-
-    def _journal_failed(self, error: JournalError) -> None:
-        self.worker.counters.add("journal_failures")
-        self.worker.report(f"journal: {error}")
-        self.worker.log.error("journal failed", why=str(error))
 
     def _supervised(self, now: int) -> bool:
         """Whether our supervisor beats; a trader started by hand has none to watch."""
@@ -357,22 +348,10 @@ class Trader:
                 return False
         return now - self._supervisor.header.heartbeat_ns <= SUPERVISOR_LIMIT_NS
 
-    def _adopt(self, config: Config) -> None:
-        """Take over limits, events and sizing."""
-        events = config.all_events()
-        found = pairs.directions(events)
-        found += [close for direction in found if (close := pairs.closing(direction))]
-        self._directions = {direction.key: direction for direction in found}
-        self._titles = {event.id: event.title for event in events}
-        # Events come and go: what was noted of those that are gone must not pile up.
-        self._listed = {key: seen for key, seen in self._listed.items() if key in self._directions}
-        self.account.follow(self._directions)
-        self._pair_limits = limits_of(config)
-        self._limits = risk.Limits.of(config.risk)
-        self.account.adopt(config.kelly, Decimal(config.risk.probe_usd))
-        self._broker.latency_ns = config.trader.paper_latency_ms * 1_000_000
-
     def _on_config(self, _old: Config, new: Config) -> None:
         """Act on a new configuration; the paper account's start amounts need a restart."""
         self._books.adopt(new.feeds(), new.scanner.limits())
-        self._adopt(new)
+        self.desk.adopt(new)
+        self.executor.adopt(self.desk.config)
+        # Events come and go: what was noted of those that are gone must not pile up.
+        self._listed = {key: seen for key, seen in self._listed.items() if key in self.desk.directions}

@@ -78,14 +78,14 @@ def test_the_run_traded(told: Told) -> None:
 
 def test_every_book_was_live(told: Told) -> None:
     """No trade was ever decided on a book that was not LIVE."""
-    assert {intent.book["state"] for trade in told.trades for intent in trade.intents} == {"LIVE"}
+    assert {intent.book["state"] for trade in told.trades for intent in opening(trade)} == {"LIVE"}
 
 
 def test_no_book_was_too_old(told: Told) -> None:
     """At the decision each book's last message was no older than the limit, to the nanosecond."""
     limit_ns = RiskConfig().max_book_age_ms * MILLISECOND_NS
     for trade in told.trades:
-        for intent in trade.intents:
+        for intent in opening(trade):
             assert 0 <= trade.decided_ns - intent.book["socket_ns"] <= limit_ns, (trade.trade_id, intent)
 
 
@@ -103,14 +103,14 @@ def test_the_books_were_of_one_moment(told: Told) -> None:
     """The books of a trade were heard within the allowed skew of each other."""
     limit_ns = RiskConfig().max_leg_skew_ms * MILLISECOND_NS
     for trade in told.trades:
-        heard = [intent.book["socket_ns"] for intent in trade.intents]
+        heard = [intent.book["socket_ns"] for intent in opening(trade)]
         assert max(heard) - min(heard) <= limit_ns, trade.trade_id
 
 
 def test_the_program_finds_the_same_net_again(told: Told) -> None:
     """From the journalled ladders and fee schedules alone the edge of that size is the one journalled."""
     for trade in told.trades:
-        legs = [edge_leg(intent) for intent in trade.intents]
+        legs = [edge_leg(intent) for intent in opening(trade)]
         edge = evaluate(legs, Decimal(trade.edge["payoff"]), max_size_units=trade.edge["size_units"])
         assert edge is not None
         assert (edge.size_units, edge.size_decimals) == (
@@ -120,12 +120,17 @@ def test_the_program_finds_the_same_net_again(told: Told) -> None:
         for name in ("net", "net_low", "gross", "depth", "cash"):
             assert getattr(edge, name) == Decimal(trade.edge[name]), (trade.trade_id, name)
         assert edge.net_low > 0
-        assert [leg.limit_ticks for leg in edge.legs] == [i.leg.limit_ticks for i in trade.intents]
+        assert [leg.limit_ticks for leg in edge.legs] == [i.order.limit_ticks for i in opening(trade)]
+
+
+def opening(trade: TradeRecord) -> list[IntentRecord]:
+    """The orders that opened a trade; those that mended it later have no edge."""
+    return [intent for intent in trade.intents if intent.purpose in {"open", "close"}]
 
 
 def edge_leg(intent: IntentRecord) -> EdgeLeg:
     """A journalled leg, in which the only size allowed is that of its order."""
-    leg = intent.leg
+    leg = intent.order
     return EdgeLeg(
         ladder_of(intent),
         leg.scale,
@@ -139,7 +144,9 @@ def edge_leg(intent: IntentRecord) -> EdgeLeg:
 
 def ladder_of(intent: IntentRecord) -> tuple[tuple[int, int], ...]:
     """The side of the book that was hit."""
-    return tuple((ticks, units) for ticks, units in intent.book["asks" if intent.leg.takes_asks else "bids"])
+    return tuple(
+        (ticks, units) for ticks, units in intent.book["asks" if intent.order.takes_asks else "bids"]
+    )
 
 
 def test_other_arithmetic_finds_the_same_net(told: Told) -> None:
@@ -147,15 +154,15 @@ def test_other_arithmetic_finds_the_same_net(told: Told) -> None:
     for trade in told.trades:
         size = to_decimal(trade.edge["size_units"], trade.edge["size_decimals"])
         left = int((Decimal(trade.edge["payoff"]) * size).scaleb(18))
-        for intent in trade.intents:
+        for intent in opening(trade):
             leg = plant_leg(intent)
-            left -= leg.paid(leg.fills(intent.leg.size_units))
+            left -= leg.paid(leg.fills(intent.order.size_units))
         assert Decimal(left) / DOLLAR == Decimal(trade.edge["net"]), trade.trade_id
 
 
 def plant_leg(intent: IntentRecord) -> PlantLeg:
     """A journalled leg for the tests' arithmetic, in prices of the outcome that is traded."""
-    leg, one = intent.leg, 10**intent.leg.scale.price_decimals
+    leg, one = intent.order, 10**intent.order.scale.price_decimals
     costs = tuple((one - t if leg.outcome == "no" else t, units) for t, units in ladder_of(intent))
     names = leg.venue, leg.market, intent.polarity, leg.action, leg.outcome
     return PlantLeg(*names, leg.scale, 0, 0, 0, 0, intent.fee, costs, 0)
@@ -165,8 +172,8 @@ def test_both_legs_have_the_same_size(told: Told) -> None:
     """All orders of a trade are for the same quantity, that of its edge."""
     for trade in told.trades:
         size = to_decimal(trade.edge["size_units"], trade.edge["size_decimals"])
-        for intent in trade.intents:
-            assert to_decimal(intent.leg.size_units, intent.leg.scale.size_decimals) == size
+        for intent in opening(trade):
+            assert to_decimal(intent.order.size_units, intent.order.scale.size_decimals) == size
 
 
 def test_nothing_expired_was_traded(told: Told) -> None:

@@ -25,7 +25,7 @@ from pipeline.fees import order_fee
 from pipeline.journal_reader import open_readonly
 from pipeline.journal_records import FillRecord, IntentRecord
 from pipeline.model import BookState
-from shm.segment import attach
+from shm.segment import SegmentError, attach
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
@@ -141,20 +141,22 @@ def test_fills_can_be_recomputed(run: tuple[Path, subprocess.Popen[str]]) -> Non
         levels = [(fill.price_ticks, fill.size_units) for fill in fills]
         assert levels == expected_fills(intent, fills[0].evidence)
         paid = order_price_levels(intent, levels)
-        assert sum((fill.fee for fill in fills), Decimal(0)) == order_fee(intent.fee, paid, intent.leg.scale)
+        assert sum((fill.fee for fill in fills), Decimal(0)) == order_fee(
+            intent.fee, paid, intent.order.scale
+        )
 
 
 def order_price_levels(intent: IntentRecord, levels: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Levels in the outcome's own terms, in which fees are charged."""
-    if intent.leg.outcome != "no":
+    if intent.order.outcome != "no":
         return levels
-    one = 10**intent.leg.scale.price_decimals
+    one = 10**intent.order.scale.price_decimals
     return [(one - ticks, units) for ticks, units in levels]
 
 
 def expected_fills(intent: IntentRecord, evidence: Any) -> list[tuple[int, int]]:
     """Walk the journalled ladder up to the limit, without what earlier orders had taken of it."""
-    leg = intent.leg
+    leg = intent.order
     taken = dict(evidence["taken"])
     left, walked = leg.size_units, []
     for ticks, units in evidence["ladder"]:
@@ -215,10 +217,10 @@ def test_killed_feed_comes_back_and_nothing_else_moves(run: tuple[Path, subproce
 
 
 def attach_epoch(directory: Path) -> int:
-    """The epoch of kraken's segment, 0 while there is none."""
+    """The epoch of kraken's segment, 0 while there is none or it is being set up."""
     try:
         return attach(directory, "feed-kraken").header.epoch
-    except OSError:
+    except SegmentError:
         return 0
 
 
@@ -344,4 +346,4 @@ def running(data: Path) -> dict[str, Any]:
     state = status(data)
     workers = state.get("workers", [])
     up = [worker for worker in workers if worker["state"] == "RUNNING" and worker["pid"]]
-    return state if len(up) == 7 else {}
+    return state if len(up) == 8 else {}

@@ -1,9 +1,11 @@
-"""Scanner and trader from a book change to a journalled fill: one process, a clock that we move."""
+"""Scanner, trader and paper exchange from a book change to a journalled fill: one process, a clock that we
+move.
+"""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from pipeline.feed.book import Book
 from pipeline.feed.publisher import Publisher
 from pipeline.journal_reader import open_readonly
 from pipeline.model import (
+    Action,
     BookFlag,
     FeeKind,
     FeeSchedule,
@@ -26,6 +29,7 @@ from pipeline.model import (
     Reason,
     Scale,
 )
+from pipeline.paper.worker import PaperVenue
 from pipeline.scanner.worker import Scanner
 from pipeline.trader.worker import Trader
 from pipeline.venues.codec import Snapshot
@@ -37,6 +41,8 @@ from shm.tables import TableReader, read_counters, read_ring
 KALSHI_FEE = FeeSchedule(FeeKind.KALSHI, 70_000, 0, 1, 10_000)
 POLYMARKET_FEE = FeeSchedule(FeeKind.POLYMARKET, 50_000, 0, 1, 0)
 CENT = 10_000  # ticks of 1e-6 dollars
+LONG_NS = 400_000_000
+"""Longer than nearly every order takes to its venue, shorter than books live."""
 
 
 class World:
@@ -68,7 +74,10 @@ class World:
                 "polymarket", Market("polymarket", "77", Scale(6, 6), CENT, 10_000, 5_000_000), POLYMARKET_FEE
             ),
         }
+        self.paper = PaperVenue(self.config, self.clock)
         self.trader = Trader(self.config, self.clock)
+        # The trader sends nothing before it has heard the exchange.
+        self.exchange(lambda: self.trader._broker.reachable(self.clock.monotonic_ns()))
         self.scanner = Scanner(self.config, self.clock)
         # An opportunity sent before the socket is connected is dropped, as it should be.
         assert self.scanner._sender._socket.poll(10_000, zmq.POLLOUT)
@@ -116,6 +125,20 @@ class World:
         book.socket_ns = now
         publisher.publish(book, now, self.clock.wall_ns(), tradable=True)
 
+    def exchange(self, done: Callable[[], bool]) -> None:
+        """Let trader and exchange speak until it is done; ZeroMQ's own threads need real moments."""
+        for _ in range(400):
+            self.trader.turn(1)
+            self.paper.turn(1)
+            if done():
+                return
+        raise AssertionError("trader and exchange never got there")
+
+    def acted(self, action: Action) -> bool:
+        """Whether the newest decision came to this."""
+        decisions = self.decisions()
+        return bool(decisions) and decisions[0].action == action
+
     def trade_once(self) -> None:
         """Let the trader take whatever the scanner sent; ZeroMQ's own threads need a real moment."""
         for _ in range(200):
@@ -142,6 +165,7 @@ def world(tmp_path: Path) -> Iterator[World]:
     for number, handler in handlers.items():
         signal.signal(number, handler)
     made.trader.close()
+    made.paper.close()
     made.scanner.close()
     for segment, _ in made.feeds.values():
         segment.close()
@@ -164,12 +188,12 @@ def test_a_book_change_becomes_a_journalled_fill(world: World, tmp_path: Path) -
     assert len(journal.open_intents()) == 2
     assert journal.fills() == []
 
-    world.clock.advance(world.config.trader.paper_latency_ms * 1_000_000)
+    world.exchange(lambda: read_counters(world.view("paper"))["orders"] == 2)
+    world.clock.advance(LONG_NS)
     world.quote("kalshi", 48, 50, 200)
     world.quote("polymarket", 56, 58, 300)
-    world.trader.turn(0)
+    world.exchange(lambda: world.acted(Action.EXECUTED))
     decision = world.decisions()[0]
-    assert decision.action == 2
     stamps = [
         decision.socket_ns, decision.scan_ns, decision.send_ns, decision.receive_ns,
         decision.decide_ns, decision.intent_ns, decision.order_ns, decision.fill_ns,
@@ -228,10 +252,11 @@ def test_a_settled_market_pays(world: World) -> None:
     world.quote("polymarket", 56, 58, 300)
     world.scanner.turn()
     world.trade_once()
-    world.clock.advance(60_000_000)
+    world.exchange(lambda: read_counters(world.view("paper"))["orders"] == 2)
+    world.clock.advance(LONG_NS)
     world.quote("kalshi", 48, 50, 200)
     world.quote("polymarket", 56, 58, 300)
-    world.trader.turn(0)
+    world.exchange(lambda: world.acted(Action.EXECUTED))
     locked = world.decisions()[0].net_micros
     for venue, market, fee in (
         ("kalshi", Market("kalshi", "KX", Scale(6, 2), CENT, 100, 100), KALSHI_FEE),

@@ -34,7 +34,7 @@ CLOCK = SystemClock()
 PATIENCE_NS = 60_000_000_000
 SCRIPT = Path(__file__).with_name("fake_worker.py")
 Scenario = Iterator[None]
-NAMES = ["feed-kalshi", "feed-kraken", "scanner", "trader"]
+NAMES = ["feed-kalshi", "feed-kraken", "scanner", "paper", "trader"]
 
 SUPERVISE = """
 import sys
@@ -192,7 +192,7 @@ def test_workers_start_in_order_and_leave_nothing(config: Config) -> None:
     run.drive(scenario())
     assert [name for name, state in states(config) if state == "STARTING"] == NAMES
     stopped = [name for name, state in states(config) if state == "STOPPED"]
-    assert stopped[:2] == ["trader", "scanner"]
+    assert stopped[:3] == ["trader", "paper", "scanner"]
     assert sorted(stopped) == sorted(NAMES)
     assert {row.restarts for row in run.last.values()} == {0}
     nothing_left(run)
@@ -239,7 +239,7 @@ def test_a_killed_worker_is_back_and_the_others_never_noticed(config: Config) ->
             assert after[name] == before[name]
             assert run.epoch(name) == 1
         counts = run.counters()
-        assert (counts["starts"], counts["exits"], counts["kills"]) == (5, 1, 0)
+        assert (counts["starts"], counts["exits"], counts["kills"]) == (6, 1, 0)
 
     run.drive(scenario())
     kraken = [state for name, state in states(config) if name == "feed-kraken"]
@@ -436,7 +436,7 @@ def test_a_killed_supervisors_run_is_taken_over(config: Config, tmp_path: Path, 
     deadline = CLOCK.monotonic_ns() + PATIENCE_NS
     old: dict[str, WorkerRow] = {}
     try:
-        while [row.state for row in old.values()] != [W.RUNNING] * 4:
+        while [row.state for row in old.values()] != [W.RUNNING] * len(NAMES):
             assert CLOCK.monotonic_ns() < deadline
             CLOCK.sleep(0.01)
             try:

@@ -1,0 +1,204 @@
+"""Desk: decides on an opportunity: last look, gate, plan, orders.
+
+In: what the scanner sent, the books as they are at that moment, the account. Out: orders that were sent, or
+the check that refused them with its number. Run by the trader's worker; `maker` asks the same gate for its
+quotes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+from pipeline import pairs
+from pipeline.books import FeedBooks
+from pipeline.config import Config
+from pipeline.lifecycle import Worker
+from pipeline.look import Look
+from pipeline.model import Action, Reason, Scale
+from pipeline.model_events import CLOSE
+from pipeline.money import to_decimal
+from pipeline.pairs import Direction
+from pipeline.pairs_checks import limits_of
+from pipeline.pricing import Priced, price
+from pipeline.trader import risk
+from pipeline.trader.arming import Arming, effective
+from pipeline.trader.broker import Broker, Refused
+from pipeline.trader.evidence import edge_evidence, kelly_room, look_of, plan_for, reprice
+from pipeline.trader.executor import Executor
+from pipeline.trader.holding import Key, Unhedged
+from pipeline.trader.kelly_portfolio import Candidate, allocate, net_per_dollar_day, rank
+from pipeline.trader.ledger import Ledger
+from pipeline.trader.marks import value_now
+from pipeline.trader.orders import trade_id_of
+from pipeline.trader.plan import TAKER
+from pipeline.trader.record import Record
+from pipeline.trader.switch import Switch
+
+LIVE = "live"
+
+
+class Desk:
+    """Everything that is asked before a trade is opened. `day_pnl` is kept up to date by the worker."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        ledger: Ledger,
+        executor: Executor,
+        broker: Broker,
+        books: FeedBooks,
+        switch: Switch,
+        run_id: str,
+        supervised: Callable[[int], bool],
+    ) -> None:
+        self._clock = worker.clock
+        self.ledger = ledger
+        self.executor = executor
+        self._broker = broker
+        self.books = books
+        self._switch = switch
+        self.run_id = run_id
+        self._supervised = supervised
+        self.day_pnl: Decimal | None = None
+        self.arming = Arming(live=worker.config.mode == LIVE)
+        self.config = worker.config
+        self.adopt(worker.config)
+
+    def adopt(self, config: Config) -> None:
+        """Take over limits, events and sizing; where real money is armed, only what may act at once."""
+        live = self.config.mode == LIVE
+        armed = self.arming.armed(self.config, self._clock.monotonic_ns(), halted=False)
+        change = effective(self.config, config, live=live, armed=armed)
+        self.arming.adopt(change)
+        self.config = config = change.config
+        events = config.all_events()
+        self.events = {event.id: event for event in events}
+        found = pairs.directions(events)
+        found += [close for direction in found if (close := pairs.closing(direction))]
+        self.directions = {direction.key: direction for direction in found}
+        self.ledger.follow(self.directions)
+        self.pair_limits = limits_of(config)
+        self.limits = risk.Limits.of(config)
+        self._dust_usd = Decimal(config.risk.max_dust_usd)
+        self.ledger.adopt(config.kelly, Decimal(config.risk.probe_usd))
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Decide on opportunities that wait at the same time, the best use of scarce cash first.
+
+        What becomes of each stands in its record.
+        """
+        if len(records) == 1:
+            self._decide(records[0], None)
+            return
+        found = {str(record.sequence): self._candidate(record) for record in records}
+        named = {key: one for key, one in found.items() if one is not None}
+        standing = self.standing(self._clock.monotonic_ns())
+        capital = self.ledger.sizer.capital
+        given = allocate(list(named.values()), capital, standing.cash, standing.exposure)
+        order = {one.key: at for at, one in enumerate(rank(list(named.values()), standing.cash))}
+        for record in sorted(records, key=lambda each: order.get(str(each.sequence), len(order))):
+            self._decide(record, given.get(str(record.sequence)))
+
+    def standing(self, now: int) -> risk.Account:
+        """The account as the gate must know it."""
+        halted = self._switch.read() is not None
+        unresolved = len(self.executor.unresolved) + (not self._broker.reachable(now))
+        return self.ledger.risk_account(
+            now,
+            self.day_pnl,
+            self.dust,
+            supervised=self._supervised(now),
+            halted=halted,
+            unresolved=unresolved,
+            armed=self.arming.armed(self.config, now, halted=halted),
+        )
+
+    def price(self, direction: Direction, now: int) -> Priced:
+        """The direction as its books are now."""
+        held = self.ledger.held_pair(direction) if direction.kind == CLOSE else None
+        return price(direction, self.books, self.pair_limits, now, self._clock.wall_ns(), held)
+
+    def mark(self, key: Key, quantity: Decimal) -> Decimal | None:
+        """What closing a position would bring now."""
+        look = self.books.read(key.venue, key.market, self._clock.monotonic_ns())
+        return value_now(key.outcome, quantity, look)
+
+    def dust(self, rest: Unhedged) -> bool:
+        """Whether what an event holds without a hedge is too little to trade."""
+        return abs(rest.dollars) <= self._dust_usd
+
+    def _candidate(self, record: Record) -> Candidate | None:
+        """An opportunity as the share-out of cash wants it; None where it is refused anyway."""
+        seen = record.opportunity
+        direction = self.directions.get((seen.event_id, seen.direction))
+        if direction is None:
+            return None
+        priced = self.price(direction, self._clock.monotonic_ns())
+        edge = priced.edge
+        if edge is None or priced.verdict.reason or edge.cash <= 0 or direction.kind == CLOSE:
+            return None
+        shares: dict[str, Decimal] = {}
+        for plan, leg in zip(direction.legs, edge.legs, strict=True):
+            shares[plan.leg.venue] = shares.get(plan.leg.venue, Decimal(0)) + leg.cash / edge.cash
+        left_ns = priced.left_ns or None
+        daily = net_per_dollar_day(edge.net_low, edge.cash, left_ns)
+        most = min(edge.cash, self.limits.max_order_usd)
+        return Candidate(str(record.sequence), self.ledger.sizer.cap, shares, daily, most)
+
+    def _decide(self, record: Record, most_usd: Decimal | None) -> None:
+        """Last look, gate, plan, send. What is refused says why."""
+        seen = record.opportunity
+        direction = self.directions.get((seen.event_id, seen.direction))
+        now = record.decide_ns = self._clock.monotonic_ns()
+        if now > seen.expires_ns:
+            record.refuse(Reason.EXPIRED, to_decimal(now - seen.expires_ns, 6), Decimal(0))
+            return
+        if direction is None:
+            record.refuse(Reason.BOOK_MISSING, Decimal(0), Decimal(1))
+            return
+        priced = self.price(direction, now)
+        if priced.edge is not None:
+            record.priced(priced.edge)
+        if priced.verdict.reason or priced.edge is None:
+            record.refuse(*priced.verdict)
+            return
+        look = look_of(
+            priced, priced.edge,
+            expires_ns=seen.expires_ns, now_ns=now, wall_ns=self._clock.wall_ns(), race_ppm=seen.race_ppm,
+        )  # fmt: skip
+        standing = self.standing(now)
+        kelly_usd = kelly_room(priced, priced.edge, self.ledger.sizer, seen.race_ppm, standing.exposure)
+        if most_usd is not None:
+            kelly_usd = min(kelly_usd, most_usd)
+        outcome = risk.gate(look, standing, self.limits, kelly_usd, lambda rooms: reprice(priced, rooms))
+        if isinstance(outcome, Refused):
+            record.refuse(outcome.reason, outcome.value, outcome.limit)
+            return
+        self._open(record, priced, outcome)
+
+    def _open(self, record: Record, priced: Priced, passed: risk.Passed) -> None:
+        seen, edge = record.opportunity, passed.edge
+        record.priced(edge)
+        record.edge_evidence = edge_evidence(edge)
+        venues = [plan.leg.venue for plan in priced.direction.legs]
+        together = self.config.trader.legs == "together"
+        plan = plan_for(
+            trade_id_of(self.run_id, seen.run_epoch, seen.sequence), priced, edge,
+            race_ppm=seen.race_ppm,
+            latency_ns=max(self.executor.latency_ns(venue) for venue in venues),
+            first=-1 if together else self.executor.harder_leg(venues),
+            mode=TAKER,
+        )  # fmt: skip
+        record.trade_id = plan.trade_id
+        orders = pairs.order_legs(priced.direction, edge, scales_of(priced.looks))
+        reason = self.executor.open(plan, passed, orders, priced.looks, record)
+        if reason:
+            record.refuse(reason, Decimal(0), Decimal(1))
+            return
+        record.action = Action.APPROVED
+
+
+def scales_of(looks: Sequence[Look | None]) -> list[Scale]:
+    """The scales of books that were all seen."""
+    return [look.scale for look in looks if look is not None]

@@ -1,0 +1,383 @@
+"""Executor: sends what was approved, books what the broker reports, and mends what is uneven.
+
+In: trades that passed the gate, reports, the time. Out: committed intents, orders at the broker, trades whose
+state changed. Run by the trader's worker, once a turn. What is to be done next is decided by `trade.Trade`
+alone; this module does it: commit, then look at HALT and the clock once more, then send.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from decimal import Decimal
+
+from pipeline.books import FeedBooks
+from pipeline.config import Config
+from pipeline.crash import CrashPoints
+from pipeline.journal import JournalError
+from pipeline.lifecycle import Worker
+from pipeline.look import Look
+from pipeline.model import Reason
+from pipeline.model_events import OrderLeg
+from pipeline.trader import risk
+from pipeline.trader.broker import Approved, Broker, OrderIntent, Purpose, Style
+from pipeline.trader.evidence import intents_for, kelly_evidence, repair_evidence, trade_record
+from pipeline.trader.ledger import Ledger
+from pipeline.trader.orders import order_id_of
+from pipeline.trader.plan import PlanLeg, TradePlan
+from pipeline.trader.quoting import Quote
+from pipeline.trader.record import Record
+from pipeline.trader.repair import Choice, Impossible, choose, is_dust
+from pipeline.trader.switch import Switch
+from pipeline.trader.trade import (
+    Alarm,
+    Ask,
+    CancelQuote,
+    Ended,
+    GiveUp,
+    Repair,
+    SendSecond,
+    Timing,
+    Trade,
+    TradeState,
+)
+
+MS_NS = 1_000_000
+SECOND_NS = 1_000_000_000
+ANSWER_NS = 500 * MS_NS
+"""Without any report for so long beyond its latency, an order is UNKNOWN and asked for."""
+ASK_EVERY_NS = 100 * MS_NS
+BOOKING_NS = 250 * MS_NS
+"""How long after its deadline a venue may take until it knows an order."""
+REPAIR_EVERY_NS = 100 * MS_NS
+"""Least time between two tries to mend one trade: a missed order is not answered by a burst of them."""
+RETRY_NS = SECOND_NS
+ROLL_CALL_NS = SECOND_NS
+PATIENCE_NS = SECOND_NS
+"""How long a quote may rest on when what it filled is too little to be hedged."""
+LATENCY_SHARE = 8
+"""A new latency counts as one of so many in the mean."""
+
+
+class Executor:
+    """The trades of one account, from their first order to their end."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        ledger: Ledger,
+        broker: Broker,
+        books: FeedBooks,
+        switch: Switch,
+        points: CrashPoints,
+        run_id: str,
+    ) -> None:
+        self._worker = worker
+        self._clock = worker.clock
+        self._ledger = ledger
+        self._broker = broker
+        self._books = books
+        self._switch = switch
+        self._points = points
+        self._run_id = run_id
+        self._roll_call_ns = 0
+        self._told: dict[str, TradeState] = {}
+        self._repaired_ns: dict[str, int] = {}
+        self._waiting_ns: dict[str, int] = {}
+        self._latency_ns: dict[str, int] = {}
+        self.unresolved: set[str] = set()
+        """Orders of an earlier run that nobody has answered for."""
+        self.adopt(worker.config)
+
+    def adopt(self, config: Config) -> None:
+        """Take over a new configuration."""
+        trader = config.trader
+        self._config = config
+        self._dust_usd = Decimal(config.risk.max_dust_usd)
+        self._order_ns = round(trader.order_seconds * SECOND_NS)
+        latency_ns = max(trader.paper_latency_ms * 2, trader.paper_latency_p95_ms) * MS_NS
+        self._timing = Timing(
+            answer_ns=ANSWER_NS + 2 * latency_ns,
+            ask_every_ns=ASK_EVERY_NS,
+            booking_ns=BOOKING_NS + trader.paper_booking_ms * MS_NS,
+            hedge_ns=round(trader.hedge_seconds * SECOND_NS),
+            retry_ns=RETRY_NS,
+            dust=self._is_dust,
+        )
+
+    # -- what is sent ----------------------------------------------------------------------------
+
+    def open(
+        self,
+        plan: TradePlan,
+        passed: risk.Passed,
+        orders: Sequence[OrderLeg],
+        looks: Sequence[Look | None],
+        record: Record,
+        quote: Quote | None = None,
+    ) -> Reason:
+        """Commit the orders that open a trade, and send them; NONE, or why they were not sent.
+
+        No commit, no order. Between commit and send HALT and the expiry are looked at once more.
+        """
+        self._points.at("decided")
+        now = self._clock.monotonic_ns()
+        intents = intents_for(plan, orders, deadline_ns=now + self._order_ns, quote=quote)
+        entry = trade_record(
+            self._run_id, record, plan, intents, looks, self._config,
+            decided_ns=record.decide_ns, edge=record.edge_evidence,
+            kelly=kelly_evidence(self._ledger.sizer, passed.kelly_usd),
+        )  # fmt: skip
+        try:
+            approved = risk.approve(
+                passed, plan.trade_id, intents, lambda: self._ledger.commit(entry, plan, intents, now)
+            )
+        except JournalError as error:
+            self.journal_failed(error)
+            return Reason.JOURNAL
+        record.intent_ns = self._clock.monotonic_ns()
+        if self._switch.read() is not None:
+            return self._take_back(plan.trade_id, intents, Reason.HALTED)
+        if record.intent_ns > passed.look.expires_ns:
+            return self._take_back(plan.trade_id, intents, Reason.EXPIRED)
+        self._submit(approved)
+        record.order_ns = self._clock.monotonic_ns()
+        return Reason.NONE
+
+    def cancel(self, trade: Trade) -> None:
+        """Ask for the end of what rests of a trade."""
+        now = self._clock.monotonic_ns()
+        names = [order.order_id for order in trade.working() if order.intent.style is Style.MAKER]
+        trade.cancelled(names, now)
+        self._cancel(names, now)
+
+    def harder_leg(self, venues: Sequence[str]) -> int:
+        """The leg to send first: the one whose venue we reach later, for its edge has more time to go."""
+        latencies = [self.latency_ns(venue) for venue in venues]
+        return latencies.index(max(latencies))
+
+    def latency_ns(self, venue: str) -> int:
+        """How long an order takes until its first report: measured, else as the paper exchange is set."""
+        return self._latency_ns.get(venue, self._config.trader.paper_latency_ms * MS_NS)
+
+    def _take_back(self, trade_id: str, intents: Sequence[OrderIntent], reason: Reason) -> Reason:
+        """Committed, and not sent after all: book that."""
+        trade = self._ledger.trades[trade_id]
+        for intent in intents:
+            self._give_up(trade, intent.order_id, f"not sent: {reason.name}")
+        return reason
+
+    def _submit(self, approved: Approved) -> None:
+        """Hand orders to the broker: from here on only the venue knows."""
+        self._points.at("committed")
+        now = self._clock.monotonic_ns()
+        names = [intent.order_id for intent in approved.intents]
+        self._broker.submit(approved, now)
+        self._ledger.trades[approved.trade_id].sent(names, now)
+        self._worker.counters.add("orders_sent", len(names))
+        self._points.at("sent")
+
+    def _cancel(self, names: Iterable[str], now: int) -> None:
+        for name in names:
+            self._broker.cancel(name, now)
+            self._worker.counters.add("cancels")
+            self._points.at("cancel_sent")
+
+    # -- what comes back, and what follows from it ------------------------------------------------
+
+    def turn(self) -> list[Trade]:
+        """Book reports, do what each trade needs, and return those whose state changed."""
+        now = self._clock.monotonic_ns()
+        events = self._broker.poll(now)
+        if events:
+            self._points.at("reported")
+            try:
+                found = self._ledger.report(events)
+            except JournalError as error:
+                # Nothing of it is booked; what was reported will be asked for again.
+                self.journal_failed(error)
+                return []
+            self._points.at("booked")
+            for venue, took_ns in found.first_ns:
+                mean = self.latency_ns(venue)
+                self._latency_ns[venue] = mean + (took_ns - mean) // LATENCY_SHARE
+            self._worker.counters.add("late_fills", found.late)
+            self._worker.counters.add("provisional_failed", found.failed)
+            for text in found.wrong:
+                self._worker.report(f"broker: {text}")
+                self._switch.halt(f"a report that cannot be true: {text}", "rule reports")
+        for trade in list(self._ledger.trades.values()):
+            self._step(trade, now)
+        if now >= self._roll_call_ns:
+            self._roll_call_ns = now + ROLL_CALL_NS
+            self._ask_for_all(now)
+        return self._changed()
+
+    def _ask_for_all(self, now: int) -> None:
+        """Ask for everything that rests: the report of a quote's last fill may have been lost."""
+        names = [order.order_id for trade in self.resting() for order in trade.working()]
+        if names:
+            self._broker.ask(names, now)
+            self._worker.counters.add("asked", len(names))
+
+    def _changed(self) -> list[Trade]:
+        """Trades whose state is another than when they were last told."""
+        found = []
+        for name, trade in list(self._ledger.trades.items()):
+            state = trade.state
+            if state is not self._told.get(name, TradeState.OPEN):
+                found.append(trade)
+            self._told[name] = state
+            if trade.ended and not trade.working():
+                self._ledger.end(trade)
+                self._told.pop(name, None)
+                self._repaired_ns.pop(name, None)
+                self._waiting_ns.pop(name, None)
+        if self.unresolved:
+            working = {order.order_id for _, order in self._ledger.working()}
+            self.unresolved &= working
+        return found
+
+    def _step(self, trade: Trade, now: int) -> None:
+        """Do the next thing for one trade."""
+        match trade.step(now, self._timing):
+            case SendSecond(leg, quantity):
+                self._mend(trade, 1 - leg, quantity, now)
+            case Repair(leg, quantity):
+                if now - self._repaired_ns.get(trade.plan.trade_id, now - RETRY_NS) >= REPAIR_EVERY_NS:
+                    self._mend(trade, leg, quantity, now)
+            case Ask(order_ids):
+                self._broker.ask(order_ids, now)
+                self._worker.counters.add("asked", len(order_ids))
+                self._points.at("resolving")
+            case GiveUp(order_ids):
+                for order_id in order_ids:
+                    self._give_up(trade, order_id, "the venue never knew it, and takes it no more")
+            case CancelQuote(order_ids):
+                self._cancel(order_ids, now)
+            case Alarm(leg, quantity, since_ns):
+                self._alarm(trade, leg, quantity, now - since_ns)
+            case Ended():
+                return
+
+    def _mend(self, trade: Trade, leg: int, quantity: Decimal, now: int) -> None:
+        """Complete the other leg or take this one back, whichever costs less now."""
+        plan = trade.plan
+        self._repaired_ns[plan.trade_id] = now
+        if not self._broker.reachable(now):
+            return
+        looks = self._looks(plan)
+        venues = {each.venue for each in plan.legs}
+        cash = {venue: self._ledger.cash_of(venue) for venue in venues}
+        choice = choose(plan, leg, quantity, looks, cash, self._stock(plan), self._clock.wall_ns())
+        if self._waits(trade, choice, now):
+            return
+        if isinstance(choice, Impossible):
+            trade.stuck()
+            self._worker.report(f"{plan.event_id} waits to be hedged: {choice.reason.name}")
+            return
+        name = order_id_of(plan.trade_id, trade.next_number())
+        intent = OrderIntent(
+            name, choice.order, choice.fee, choice.leg, choice.purpose, Style.IOC, now + self._order_ns
+        )
+        entry = trade_record(
+            self._run_id, None, plan, (intent,), looks, self._config,
+            decided_ns=now, edge=repair_evidence(choice, leg, quantity, looks), kelly={},
+        )  # fmt: skip
+        self._points.at("repair_decided")
+        try:
+            approved = risk.approve_repair(
+                plan.trade_id,
+                plan.event_id,
+                quantity,
+                intent,
+                lambda: self._ledger.commit(entry, plan, (intent,), now),
+                journal_ok=self._ledger.journal.ok,
+            )
+        except JournalError as error:
+            self.journal_failed(error)
+            return
+        if isinstance(approved, Approved):
+            self._submit(approved)
+            self._worker.counters.add("repairs")
+            self._points.at("repair_sent")
+
+    def _waits(self, trade: Trade, choice: Choice | Impossible, now: int) -> bool:
+        """Whether more of a quote is waited for: what it filled is too little for the other venue's orders.
+
+        For a second; then the quote is cancelled, and what it filled is taken back.
+        """
+        name = trade.plan.trade_id
+        no_hedge = choice.other_reason if isinstance(choice, Choice) else choice.reason
+        small = no_hedge is Reason.BELOW_MINIMUM
+        hedged = isinstance(choice, Choice) and choice.purpose is Purpose.HEDGE
+        if hedged or not (small and self._rests(trade)):
+            self._waiting_ns.pop(name, None)
+            return False
+        if now - self._waiting_ns.setdefault(name, now) >= PATIENCE_NS:
+            trade.stuck()
+        return True
+
+    def _rests(self, trade: Trade) -> bool:
+        """Whether a quote of the trade may still be filled."""
+        return any(order.intent.style is Style.MAKER for order in trade.working())
+
+    def _stock(self, plan: TradePlan) -> Callable[[PlanLeg], Decimal]:
+        """What is there of a leg to be sold: coins, or all that the event holds of a contract."""
+
+        def stock(each: PlanLeg) -> Decimal:
+            if each.outcome == "base":
+                return self._ledger.coins(each.venue, each.market)
+            return self._ledger.held(plan.event_id, each.venue, each.market, each.outcome)
+
+        return stock
+
+    def _looks(self, plan: TradePlan) -> tuple[Look | None, Look | None]:
+        """Both books as they are now."""
+        now = self._clock.monotonic_ns()
+        first, second = (self._books.read(leg.venue, leg.market, now) for leg in plan.legs)
+        return first, second
+
+    def _is_dust(self, plan: TradePlan, leg: int, quantity: Decimal) -> bool:
+        return is_dust(plan, leg, quantity, self._looks(plan), self._dust_usd)
+
+    def _give_up(self, trade: Trade, order_id: str, why: str) -> None:
+        try:
+            self._ledger.give_up(trade, order_id, why)
+        except JournalError as error:
+            self.journal_failed(error)
+            return
+        self._worker.counters.add("not_sent")
+        if order_id in self.unresolved:
+            self._worker.counters.add("intents_not_sent")
+
+    def _alarm(self, trade: Trade, leg: int, quantity: Decimal, age_ns: int) -> None:
+        """A leg has stood alone for too long: halt, and say so. Mending goes on."""
+        plan = trade.plan
+        market = f"{plan.legs[leg].venue} {plan.legs[leg].market}"
+        text = f"UNHEDGED: {quantity} of {market} ({plan.event_id}) for {age_ns / 1e9:.1f} s"
+        self._worker.counters.add("alarms")
+        self._worker.report(text)
+        self._worker.log.error("unhedged", trade=plan.trade_id, leg=leg, quantity=str(quantity))
+        self._switch.halt(text, f"rule unhedged {plan.trade_id}")
+
+    def journal_failed(self, error: JournalError) -> None:
+        """Count and say that the journal could not be written."""
+        self._worker.counters.add("journal_failures")
+        self._worker.report(f"journal: {error}")
+        self._worker.log.error("journal failed", why=str(error))
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is on its way and nothing is uneven."""
+        return not any(
+            trade.working() or trade.state in {TradeState.OPEN, TradeState.UNHEDGED}
+            for trade in self._ledger.trades.values()
+        )
+
+    def resting(self) -> list[Trade]:
+        """Trades with a quote that rests or is on its way."""
+        return [
+            trade
+            for trade in self._ledger.trades.values()
+            if any(order.intent.purpose is Purpose.QUOTE for order in trade.working())
+        ]

@@ -1,0 +1,94 @@
+"""A trader that is killed at every point loses nothing, and sends nothing twice."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from pipeline.crash import TRADER_POINTS
+from tests.support.trader_run import TraderRun
+
+CI_KILLS = 64
+STRESS_KILLS = 1_000
+REACHED_SECONDS = 1.2
+"""How long a trader may live until it is killed at random instead."""
+BEHAVIOUR = {
+    "mode": "both",
+    "order_seconds": 0.2,
+    "paper_latency_ms": 8,
+    "paper_booking_ms": 60,
+    "paper_reject_pct": "3",
+    "paper_leg_failure_pct": "12",
+    "paper_provisional_ms": 150,
+    "paper_provisional_failure_pct": "5",
+    "maker_ttl_s": 1.0,
+}
+"""A venue that books late, refuses, fails, and takes back; Kraken takes an id again once its order ended."""
+
+
+def kills(run: TraderRun, count: int, chance: random.Random) -> dict[str, int]:
+    """Start and kill a trader so often, at each point in turn and at random; how often each way."""
+    done: dict[str, int] = defaultdict(int)
+    points = cycle(TRADER_POINTS)
+    for number in range(count):
+        point = next(points) if number % 4 else "-"
+        # Without opportunities it quotes, and cancels its quotes.
+        run.offering = point != "cancel_sent"
+        passage = chance.choice((1, 1, 2, 3))
+        run.start("-" if point == "-" else f"{point}:{passage}")
+        if point == "-":
+            time.sleep(chance.uniform(0.02, 0.6))
+        reached = run.ended(REACHED_SECONDS) if point != "-" else False
+        status = run.end()
+        assert status == -9, f"the trader ended with {status} at {point}: {run.errors()}"
+        done[point if reached else "at random"] += 1
+        # What halted is not what this test is about: a person looks, and resumes.
+        run.halt.clear()
+    return done
+
+
+def check(run: TraderRun) -> None:
+    """Ledger and exchange agree to the last unit, and no order was sent without an intent, or twice."""
+    venue, ledger = run.venue(), run.ledger()
+    try:
+        assert ledger.verify() == []
+        assert ledger.open_intents() == []
+        committed = {intent.order_id for trade in ledger.trades() for intent in trade.intents}
+        failed = {(each.venue, each.fill_id) for each in ledger.confirmations() if each.status == "FAILED"}
+        fills = [fill for fill in ledger.fills() if (fill.venue, fill.fill_id) not in failed]
+    finally:
+        ledger.close()
+    assert set(venue.bookings) <= committed, "an order without a committed intent"
+    assert {name: count for name, count in venue.bookings.items() if count > 1} == {}, "sent twice"
+    assert {fill.fill_id: fill.order_id for fill in fills} == venue.fills, "fills differ"
+    held: dict[tuple[str, str, str], int] = defaultdict(int)
+    for fill in fills:
+        held[fill.venue, fill.market, fill.outcome] += fill.size_units * (1 if fill.action == "buy" else -1)
+    assert dict(held) == dict(venue.positions)
+    assert len(fills) > 20, "a run that trades nothing proves nothing"
+
+
+@pytest.mark.parametrize(
+    ("count", "seed"), [(CI_KILLS, 1), pytest.param(STRESS_KILLS, 2, marks=pytest.mark.stress)]
+)
+def test_a_killed_trader_loses_nothing(count: int, seed: int, tmp_path: Path) -> None:
+    """Killed at every named point and at random: no order without intent, none twice, no fill lost."""
+    chance = random.Random(seed)
+    with TraderRun(tmp_path, seed=seed, **BEHAVIOUR) as run:
+        done = kills(run, count, chance)
+        assert set(TRADER_POINTS) - {"settled", "resolving"} <= set(done), f"not reached: {dict(done)}"
+        run.offering = True
+        run.start()
+        started = time.monotonic()
+        run.wait_for(lambda: (row := run.summary()) and not row.resolving)
+        recovery = time.monotonic() - started
+        run.settle_down()
+        assert run.end(15) == 0, run.errors()
+        check(run)
+    # 2 s and the venue's deadline, with its booking; ten times that is a defect.
+    assert recovery < 10 * (2 + 0.2 + 0.31), f"recovery took {recovery:.1f} s"

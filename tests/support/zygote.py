@@ -1,0 +1,62 @@
+"""A process that has imported the trader and forks real traders: each starts in a hundredth of the time.
+
+In: lines on stdin, "start POINT" with a crash point or "-". Out: a line for each: "pid NUMBER", and when that
+trader has ended, "ended NUMBER STATUS" (a signal is negative). Run by `trader_run` as `python -m
+tests.support.zygote RUN_DIRECTORY`; it ends, and its trader with it, when stdin does.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+from pathlib import Path
+
+from pipeline.clock import SystemClock
+from pipeline.config import decode
+from pipeline.crash import VARIABLE
+from pipeline.lifecycle import CONFIG_FILE
+from pipeline.trader.worker import Trader
+
+
+def main(run_directory: Path) -> None:
+    """Serve until stdin ends."""
+    running = 0
+    while True:
+        ready, _, _ = select.select([sys.stdin], [], [], 0.002)
+        if ready:
+            line = sys.stdin.readline()
+            if not line:
+                break
+            running = start(run_directory, line.split()[1])
+            print(f"pid {running}", flush=True)
+        if running:
+            pid, status = os.waitpid(running, os.WNOHANG)
+            if pid:
+                running = 0
+                print(f"ended {pid} {os.waitstatus_to_exitcode(status)}", flush=True)
+    if running:
+        os.kill(running, signal.SIGKILL)
+
+
+def start(run_directory: Path, point: str) -> int:
+    """Fork a trader that kills itself at `point` ("-": at none); its pid."""
+    pid = os.fork()
+    if pid:
+        return pid
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    os.environ[VARIABLE] = "" if point == "-" else point
+    status = 1
+    try:
+        Trader(decode((run_directory / CONFIG_FILE).read_bytes()), SystemClock()).run()
+        status = 0
+    finally:
+        os._exit(status)
+    return 0
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
