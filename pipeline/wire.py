@@ -156,7 +156,9 @@ class FillReport(msgspec.Struct, frozen=True, array_like=True):
 class OrderReport(msgspec.Struct, frozen=True, array_like=True, tag="did"):
     """From the paper exchange: an order's status (a `trader.broker.OrderStatus`), and fills.
 
-    `evidence` is canonical JSON of the book that the fills were made from.
+    `evidence` is canonical JSON of the book that the fills were made from. `matched_units` is the sum of all
+    fills of the order so far, told here or before: a report that was lost is missed by it; -1 where the
+    report goes on in another.
     """
 
     account: str
@@ -168,6 +170,7 @@ class OrderReport(msgspec.Struct, frozen=True, array_like=True, tag="did"):
     failed: tuple[str, ...] = ()
     why: str = ""
     evidence: str = ""
+    matched_units: int = -1
 
 
 class Request(msgspec.Struct, frozen=True, array_like=True, tag="req"):

@@ -59,10 +59,13 @@ def _account(snapshot: Snapshot, width: int, *, compact: bool) -> list[Line]:
 
 
 def _kelly(kelly: KellyRow | None, total: SummaryRow) -> str:
-    """The recommended share and bet, and the run of losses."""
+    """The recommended share and bet, which hold if trades are independent and alike (the formula's own
+    condition), and the run of losses.
+    """
     said = "--"
     if kelly is not None:
-        said = f"{kelly.safe_ppm / 10_000:.1f}% → {usd_text(kelly.recommended_micros)}"
+        dollars = usd_text(kelly.recommended_micros)[:-3]
+        said = f"{kelly.safe_ppm / 10_000:.1f}% → {dollars} if IID"
     return f"{said}  losses in a row {total.consecutive_losses}"
 
 

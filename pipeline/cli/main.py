@@ -28,7 +28,7 @@ COMMANDS = (
     ("books", "books", "the books that our codecs build from a tape"),
     ("fee", "fee", "what a venue charges for a fill"),
     ("edge", "edge", "what is left on the books of a file, after fees"),
-    ("journal", "journal", "what the ledger holds: verify, trades, fills"),
+    ("journal", "journal", "the ledger: verify, trades, orders, fills, cash, switches, export"),
     ("check-config", "check_config", "say what is wrong with the configuration"),
     ("test", "test", "run the test suite"),
     ("bench", "bench", "measure; without a name, list the benches"),

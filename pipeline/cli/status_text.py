@@ -87,7 +87,7 @@ def account_lines(state: dict[str, Any]) -> list[str]:
         out.append(
             f"kelly {kelly['mode']}: {kelly['winning_trades']} of {kelly['total_trades']} won, fraction "
             f"{kelly['safe_fraction']}{prior}, confidence {kelly['confidence']}, "
-            f"next ${kelly['recommended_usd']}"
+            f"next ${kelly['recommended_usd']} if trades are independent and alike"
         )
     made = state["calibration"]
     if made and made["trades"]:

@@ -156,7 +156,7 @@ class Risk(Model):
     max_trades_per_hour: int = _key(2000, LIVE, "trades in 60 minutes", ge=0, le=10**6)
     max_book_age_ms: int = _key(2000, LIVE, "ms: an older book is not traded on", ge=1, le=600_000)
     max_leg_skew_ms: int = _key(1000, LIVE, "ms between the two books' last messages", ge=0, le=600_000)
-    cooldown_ms: int = _key(500, LIVE, "ms before the same event is traded again", ge=0, le=3_600_000)
+    cooldown_ms: int = _key(500, LIVE, "ms before the same direction is traded again", ge=0, le=3_600_000)
     probe_usd: Dollars = _key("5", LIVE, "dollars a trade while Kelly has no results")
     max_market_usd: Dollars = _key("50", LIVE, "dollars at stake in one market")
     max_venue_usd: Dollars = _key("250", LIVE, "dollars at stake at one venue")

@@ -102,7 +102,13 @@ class _Piece:
             tuple(self.failed),
             self._report.why[:WHY_CHARACTERS],
             self.evidence,
+            self._matched_units() if last else -1,
         )
+
+    def _matched_units(self) -> int:
+        """All that was ever filled of the order; -1 where the report speaks of none."""
+        order = self._report.order
+        return -1 if order is None else sum(fill.size_units for fill in order.fills)
 
     def is_full(self) -> bool:
         """Whether it has no room for another part."""

@@ -16,7 +16,7 @@ from shm import segment as segments
 
 ORPHAN_SECONDS = 2.0
 # Everything a run puts into its directory besides role locks; nothing else there is touched.
-RUN_FILES = ("opp", "dec", "ctl", "bell", "key", "config.json", "config.new", "lab.json", "lab.new")
+RUN_FILES = ("opp", "ord", "dec", "ctl", "bell", "key", "config.json", "config.new", "lab.json", "lab.new")
 
 
 def leftovers(run_directory: Path, shm_directory: Path, clock: Clock) -> None:

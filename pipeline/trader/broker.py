@@ -116,8 +116,9 @@ class OrderFill:
 class OrderEvent:
     """What a broker reports about one order: its status, and fills (all so far, or those that are new).
 
-    `confirmed` and `failed` are ids of fills that were provisional. `evidence` is what the fills were made
-    from (paper). `at_ns` is CLOCK_MONOTONIC.
+    `confirmed` and `failed` are ids of fills that were provisional. `matched_units` is the sum of all fills
+    so far, -1 where the broker does not say: fills that never came are missed by it. `evidence` is what
+    the fills were made from (paper). `at_ns` is CLOCK_MONOTONIC.
     """
 
     order_id: str
@@ -127,6 +128,7 @@ class OrderEvent:
     confirmed: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     why: str = ""
+    matched_units: int = -1
     evidence: Mapping[str, object] = field(default_factory=dict)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from functools import cache
 
 from pipeline import pairs
 from pipeline.books import FeedBooks
@@ -16,7 +17,7 @@ from pipeline.config import Config
 from pipeline.lifecycle import Worker
 from pipeline.look import Look
 from pipeline.model import Action, Reason, Scale
-from pipeline.model_events import CLOSE
+from pipeline.model_events import CLOSE, MODEL, SPOT
 from pipeline.money import to_decimal
 from pipeline.pairs import Direction
 from pipeline.pairs_checks import limits_of
@@ -26,7 +27,7 @@ from pipeline.trader.arming import Arming, effective
 from pipeline.trader.broker import Broker, Refused
 from pipeline.trader.evidence import edge_evidence, kelly_room, look_of, plan_for, reprice
 from pipeline.trader.executor import Executor
-from pipeline.trader.holding import Key, Unhedged
+from pipeline.trader.holding import Key, Mark, Unhedged
 from pipeline.trader.kelly_portfolio import Candidate, allocate, net_per_dollar_day, rank
 from pipeline.trader.ledger import Ledger
 from pipeline.trader.marks import value_now
@@ -39,7 +40,9 @@ LIVE = "live"
 
 
 class Desk:
-    """Everything that is asked before a trade is opened. `day_pnl` is kept up to date by the worker."""
+    """Everything that is asked before a trade is opened. `day_pnl` is kept up to date by the worker; ids of trades begin with
+    `prefix`.
+    """
 
     def __init__(
         self,
@@ -49,7 +52,7 @@ class Desk:
         broker: Broker,
         books: FeedBooks,
         switch: Switch,
-        run_id: str,
+        prefix: str,
         supervised: Callable[[int], bool],
     ) -> None:
         self._clock = worker.clock
@@ -58,7 +61,7 @@ class Desk:
         self._broker = broker
         self.books = books
         self._switch = switch
-        self.run_id = run_id
+        self.prefix = prefix
         self._supervised = supervised
         self.day_pnl: Decimal | None = None
         self.arming = Arming(live=worker.config.mode == LIVE)
@@ -124,6 +127,18 @@ class Desk:
         look = self.books.read(key.venue, key.market, self._clock.monotonic_ns())
         return value_now(key.outcome, quantity, look)
 
+    def marks(self) -> Mark:
+        """`mark`, for one picture of the account: every position is marked once."""
+        return cache(self.mark)
+
+    def stops(self, now: int) -> Reason:
+        """Why nothing may rest at a venue now; NONE where it may. Cheap: it is asked for each quote."""
+        if self._switch.read() is not None:
+            return Reason.HALTED
+        if not self.ledger.journal.ok:
+            return Reason.JOURNAL
+        return Reason.NONE if self._supervised(now) else Reason.NO_SUPERVISOR
+
     def dust(self, rest: Unhedged) -> bool:
         """Whether what an event holds without a hedge is too little to trade."""
         return abs(rest.dollars) <= self._dust_usd
@@ -141,7 +156,8 @@ class Desk:
         shares: dict[str, Decimal] = {}
         for plan, leg in zip(direction.legs, edge.legs, strict=True):
             shares[plan.leg.venue] = shares.get(plan.leg.venue, Decimal(0)) + leg.cash / edge.cash
-        left_ns = priced.left_ns or None
+        # Spot never settles: what is bought here is sold there at once.
+        left_ns = 0 if direction.kind == SPOT else priced.left_ns or None
         daily = net_per_dollar_day(edge.net_low, edge.cash, left_ns)
         most = min(edge.cash, self.limits.max_order_usd)
         return Candidate(str(record.sequence), self.ledger.sizer.cap, shares, daily, most)
@@ -156,6 +172,9 @@ class Desk:
             return
         if direction is None:
             record.refuse(Reason.BOOK_MISSING, Decimal(0), Decimal(1))
+            return
+        if direction.kind == MODEL:
+            record.refuse(Reason.WATCH_ONLY, Decimal(0), Decimal(1))
             return
         priced = self.price(direction, now)
         if priced.edge is not None:
@@ -184,7 +203,7 @@ class Desk:
         venues = [plan.leg.venue for plan in priced.direction.legs]
         together = self.config.trader.legs == "together"
         plan = plan_for(
-            trade_id_of(self.run_id, seen.run_epoch, seen.sequence), priced, edge,
+            trade_id_of(self.prefix, seen.run_epoch, seen.sequence), priced, edge,
             race_ppm=seen.race_ppm,
             latency_ns=max(self.executor.latency_ns(venue) for venue in venues),
             first=-1 if together else self.executor.harder_leg(venues),

@@ -15,7 +15,7 @@ from pipeline.edge import Edge
 from pipeline.fees import is_known
 from pipeline.journal_records import IntentRecord, TradeRecord
 from pipeline.look import Look
-from pipeline.model_events import CLOSE, SPOT, OrderLeg
+from pipeline.model_events import BASKET, CLOSE, SPOT, OrderLeg
 from pipeline.pricing import Priced, leg_view, unwind_cost
 from pipeline.trader import risk
 from pipeline.trader.broker import OrderIntent, Purpose, Style
@@ -86,11 +86,13 @@ def kelly_room(
     recommended = sizer.get_recommended_position_size()
     if edge.cash <= 0 or priced.direction.kind == CLOSE:
         return recommended
+    mismatch = Fraction(review.mismatch if review else 1)
     fraction = arbitrage_fraction(
         edge.net_low / edge.cash,
         min(Decimal(1), unwind_cost(priced) / edge.cash),
-        Fraction(PPM - race_ppm, PPM),
-        review.mismatch if review else Decimal(1),
+        # Both are guesses, and may add up to more than all there is.
+        min(Fraction(PPM - race_ppm, PPM), 1 - mismatch),
+        mismatch,
     )
     return min(recommended, room(sizer.capital, fraction, taken))
 
@@ -103,8 +105,12 @@ def plan_for(
     assert priced.legs is not None and len(priced.legs) == 2, "a trade has two legs"
     assert edge.legs, "an edge has legs"
     legs = []
-    for plan, leg in zip(direction.legs, priced.legs, strict=True):
-        names = plan.leg.venue, plan.leg.market, plan.outcome, plan.action, plan.leg.polarity
+    for number, (plan, leg) in enumerate(zip(direction.legs, priced.legs, strict=True)):
+        polarity = plan.leg.polarity
+        if number and direction.kind == BASKET:
+            # Of two outcomes of which one must pay, each is against the other: so they are booked.
+            polarity = "same" if polarity == "inverse" else "inverse"
+        names = plan.leg.venue, plan.leg.market, plan.outcome, plan.action, polarity
         legs.append(PlanLeg(*names, leg.scale, leg.fee))
     payoff = priced.payoff if mode == TAKER else payoff_of_pair(priced)
     return TradePlan(

@@ -7,8 +7,9 @@ alone; this module does it: commit, then look at HALT and the clock once more, t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from functools import partial
 
 from pipeline.books import FeedBooks
 from pipeline.config import Config
@@ -19,27 +20,19 @@ from pipeline.look import Look
 from pipeline.model import Reason
 from pipeline.model_events import OrderLeg
 from pipeline.trader import risk
-from pipeline.trader.broker import Approved, Broker, OrderIntent, Purpose, Style
+from pipeline.trader import trade_steps as steps
+from pipeline.trader.broker import Approved, Broker, OrderEvent, OrderIntent, Purpose, Style
+from pipeline.trader.claims import is_left
 from pipeline.trader.evidence import intents_for, kelly_evidence, repair_evidence, trade_record
 from pipeline.trader.ledger import Ledger
-from pipeline.trader.orders import order_id_of
-from pipeline.trader.plan import PlanLeg, TradePlan
+from pipeline.trader.orders import OrderState, order_id_of
+from pipeline.trader.plan import TradePlan
 from pipeline.trader.quoting import Quote
 from pipeline.trader.record import Record
 from pipeline.trader.repair import Choice, Impossible, choose, is_dust
 from pipeline.trader.switch import Switch
-from pipeline.trader.trade import (
-    Alarm,
-    Ask,
-    CancelQuote,
-    Ended,
-    GiveUp,
-    Repair,
-    SendSecond,
-    Timing,
-    Trade,
-    TradeState,
-)
+from pipeline.trader.trade import Trade, TradeState
+from pipeline.trader.trade_steps import Timing
 
 MS_NS = 1_000_000
 SECOND_NS = 1_000_000_000
@@ -86,6 +79,12 @@ class Executor:
         self._latency_ns: dict[str, int] = {}
         self.unresolved: set[str] = set()
         """Orders of an earlier run that nobody has answered for."""
+        self.alone_ns: dict[str, int] = {}
+        """Since when (CLOCK_MONOTONIC) trades have had a leg alone, or an order that nobody knows of, for
+        longer than is allowed.
+        """
+        self.differences = ""
+        """The last report of the broker that cannot be true; whoever reads it empties it."""
         self.adopt(worker.config)
 
     def adopt(self, config: Config) -> None:
@@ -119,6 +118,9 @@ class Executor:
 
         No commit, no order. Between commit and send HALT and the expiry are looked at once more.
         """
+        if not all(self._ledger.counts_alike(plan.event_id, leg) for leg in plan.legs):
+            # Its venue counts sizes otherwise since we hold some: both cannot be added up.
+            return Reason.OFF_GRID
         self._points.at("decided")
         now = self._clock.monotonic_ns()
         intents = intents_for(plan, orders, deadline_ns=now + self._order_ns, quote=quote)
@@ -190,27 +192,40 @@ class Executor:
         events = self._broker.poll(now)
         if events:
             self._points.at("reported")
-            try:
-                found = self._ledger.report(events)
-            except JournalError as error:
-                # Nothing of it is booked; what was reported will be asked for again.
-                self.journal_failed(error)
+            if not self._book(events):
                 return []
-            self._points.at("booked")
-            for venue, took_ns in found.first_ns:
-                mean = self.latency_ns(venue)
-                self._latency_ns[venue] = mean + (took_ns - mean) // LATENCY_SHARE
-            self._worker.counters.add("late_fills", found.late)
-            self._worker.counters.add("provisional_failed", found.failed)
-            for text in found.wrong:
-                self._worker.report(f"broker: {text}")
-                self._switch.halt(f"a report that cannot be true: {text}", "rule reports")
         for trade in list(self._ledger.trades.values()):
             self._step(trade, now)
         if now >= self._roll_call_ns:
             self._roll_call_ns = now + ROLL_CALL_NS
             self._ask_for_all(now)
         return self._changed()
+
+    def _book(self, events: Sequence[OrderEvent]) -> bool:
+        """Book what was reported; False while the journal cannot be written: it will be asked for again.
+
+        One report that the journal refuses must not keep the others out: then each is booked alone.
+        """
+        try:
+            found = self._ledger.report(events)
+        except JournalError as error:
+            self.journal_failed(error)
+            if not self._ledger.journal.ok:
+                return False
+            if len(events) > 1:
+                return all(self._book([event]) for event in events)
+            self.differences = str(error)
+            return True
+        self._points.at("booked")
+        for venue, took_ns in found.first_ns:
+            mean = self.latency_ns(venue)
+            self._latency_ns[venue] = mean + (took_ns - mean) // LATENCY_SHARE
+        self._worker.counters.add("late_fills", found.late)
+        self._worker.counters.add("provisional_failed", found.failed)
+        for text in found.wrong:
+            self._worker.report(f"broker: {text}")
+            self.differences = text
+        return True
 
     def _ask_for_all(self, now: int) -> None:
         """Ask for everything that rests: the report of a quote's last fill may have been lost."""
@@ -232,6 +247,8 @@ class Executor:
                 self._told.pop(name, None)
                 self._repaired_ns.pop(name, None)
                 self._waiting_ns.pop(name, None)
+        alarmed = {name for name, trade in self._ledger.trades.items() if trade.alarmed}
+        self.alone_ns = {name: at_ns for name, at_ns in self.alone_ns.items() if name in alarmed}
         if self.unresolved:
             working = {order.order_id for _, order in self._ledger.working()}
             self.unresolved &= working
@@ -240,23 +257,23 @@ class Executor:
     def _step(self, trade: Trade, now: int) -> None:
         """Do the next thing for one trade."""
         match trade.step(now, self._timing):
-            case SendSecond(leg, quantity):
+            case steps.SendSecond(leg, quantity):
                 self._mend(trade, 1 - leg, quantity, now)
-            case Repair(leg, quantity):
+            case steps.Repair(leg, quantity):
                 if now - self._repaired_ns.get(trade.plan.trade_id, now - RETRY_NS) >= REPAIR_EVERY_NS:
                     self._mend(trade, leg, quantity, now)
-            case Ask(order_ids):
+            case steps.Ask(order_ids):
                 self._broker.ask(order_ids, now)
                 self._worker.counters.add("asked", len(order_ids))
                 self._points.at("resolving")
-            case GiveUp(order_ids):
-                for order_id in order_ids:
+            case steps.GiveUp(order_ids):
+                for order_id in order_ids if self._ledger.journal.ok else ():
                     self._give_up(trade, order_id, "the venue never knew it, and takes it no more")
-            case CancelQuote(order_ids):
+            case steps.CancelQuote(order_ids):
                 self._cancel(order_ids, now)
-            case Alarm(leg, quantity, since_ns):
-                self._alarm(trade, leg, quantity, now - since_ns)
-            case Ended():
+            case steps.Alarm(leg, quantity, since_ns):
+                self._alarm(trade, leg, quantity, since_ns)
+            case steps.Ended():
                 return
 
     def _mend(self, trade: Trade, leg: int, quantity: Decimal, now: int) -> None:
@@ -266,9 +283,11 @@ class Executor:
         if not self._broker.reachable(now):
             return
         looks = self._looks(plan)
-        venues = {each.venue for each in plan.legs}
-        cash = {venue: self._ledger.cash_of(venue) for venue in venues}
-        choice = choose(plan, leg, quantity, looks, cash, self._stock(plan), self._clock.wall_ns())
+        cash = {each.venue: self._ledger.cash_for(trade, each.venue) for each in plan.legs}
+        choice = choose(
+            plan, leg, quantity, looks, cash,
+            partial(self._ledger.stock, plan.event_id), self._clock.wall_ns(),
+        )  # fmt: skip
         if self._waits(trade, choice, now):
             return
         if isinstance(choice, Impossible):
@@ -321,16 +340,6 @@ class Executor:
         """Whether a quote of the trade may still be filled."""
         return any(order.intent.style is Style.MAKER for order in trade.working())
 
-    def _stock(self, plan: TradePlan) -> Callable[[PlanLeg], Decimal]:
-        """What is there of a leg to be sold: coins, or all that the event holds of a contract."""
-
-        def stock(each: PlanLeg) -> Decimal:
-            if each.outcome == "base":
-                return self._ledger.coins(each.venue, each.market)
-            return self._ledger.held(plan.event_id, each.venue, each.market, each.outcome)
-
-        return stock
-
     def _looks(self, plan: TradePlan) -> tuple[Look | None, Look | None]:
         """Both books as they are now."""
         now = self._clock.monotonic_ns()
@@ -338,27 +347,35 @@ class Executor:
         return first, second
 
     def _is_dust(self, plan: TradePlan, leg: int, quantity: Decimal) -> bool:
-        return is_dust(plan, leg, quantity, self._looks(plan), self._dust_usd)
+        """Whether an excess stays: it was paid out, or is too little for any order."""
+        if self._ledger.is_settled(plan.event_id, plan.legs[leg]):
+            return True
+        looks = self._looks(plan)
+        if None in looks and is_left(self._ledger.trades[plan.trade_id], leg, quantity, self._dust_usd):
+            return True
+        return is_dust(plan, leg, quantity, looks, self._dust_usd)
 
     def _give_up(self, trade: Trade, order_id: str, why: str) -> None:
         try:
             self._ledger.give_up(trade, order_id, why)
         except JournalError as error:
             self.journal_failed(error)
+            if trade.order(order_id).state is OrderState.INTENT:
+                # Then it is asked for like any other, and given up once that can be booked.
+                trade.mark_unknown(order_id)
             return
         self._worker.counters.add("not_sent")
         if order_id in self.unresolved:
             self._worker.counters.add("intents_not_sent")
 
-    def _alarm(self, trade: Trade, leg: int, quantity: Decimal, age_ns: int) -> None:
-        """A leg has stood alone for too long: halt, and say so. Mending goes on."""
+    def _alarm(self, trade: Trade, leg: int, quantity: Decimal, since_ns: int) -> None:
+        """A leg has stood alone for too long: `triggers` halts for it. Mending goes on."""
         plan = trade.plan
         market = f"{plan.legs[leg].venue} {plan.legs[leg].market}"
-        text = f"UNHEDGED: {quantity} of {market} ({plan.event_id}) for {age_ns / 1e9:.1f} s"
+        self.alone_ns[plan.trade_id] = since_ns
         self._worker.counters.add("alarms")
-        self._worker.report(text)
+        self._worker.report(f"UNHEDGED: {market} ({plan.event_id})")
         self._worker.log.error("unhedged", trade=plan.trade_id, leg=leg, quantity=str(quantity))
-        self._switch.halt(text, f"rule unhedged {plan.trade_id}")
 
     def journal_failed(self, error: JournalError) -> None:
         """Count and say that the journal could not be written."""

@@ -8,23 +8,23 @@ the trader; it reads no clock.
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from pipeline.config import KellyConfig, TraderConfig
 from pipeline.journal import Journal, JournalError
-from pipeline.journal_records import SwitchRecord, TradeRecord
+from pipeline.journal_records import FillRecord, SettlementRecord, SwitchRecord, TradeRecord
 from pipeline.model import EXACT, MarketResult
 from pipeline.pairs import Direction, least_held
-from pipeline.trader.broker import OrderEvent, OrderIntent
-from pipeline.trader.holding import Dust, Mark, yes_value
+from pipeline.trader.broker import OrderEvent, OrderIntent, OrderStatus
+from pipeline.trader.claims import Claim, Held, claims, order_claims, sales
+from pipeline.trader.holding import Dust, Key, Mark, yes_value
 from pipeline.trader.kelly import KellyPositionSizer, KellySizeMode
 from pipeline.trader.orders import (
     Order,
     OrderState,
     confirmation_records,
     fill_records,
-    most_paid,
     order_record,
 )
 from pipeline.trader.plan import PlanLeg, TradePlan
@@ -37,9 +37,6 @@ ZERO = Decimal(0)
 MINUTE_NS = 60 * 10**9
 KEPT_TRADES = 2_000
 """Trades that have ended and are still known, for reports that come late."""
-
-Claim = tuple[PlanLeg, Decimal]
-"""Dollars that an order on its way may still take, at a leg's venue and market."""
 
 
 class Reported:
@@ -65,7 +62,13 @@ class Ledger:
         }
         journal.open_account({venue: Decimal(text) for venue, text in trader.cash.items()}, coins)
         self.positions = Positions()
-        self.positions.apply(journal.history(account))
+        self._sums: Held | None = None
+        self._settled: set[Key] = set()
+        self._decimals: dict[Key, int] = {}
+        history = journal.history(account)
+        self.positions.apply(history)
+        for record in history:
+            self._note(record)
         self.trades: dict[str, Trade] = {}
         """Trades that have not ended, or may be changed by a fill that fails."""
         self.sizer = KellyPositionSizer(capital)
@@ -131,12 +134,16 @@ class Ledger:
             told.append((trade, event))
         if reports:
             booked = self.journal.record_orders(reports)
+            self._sums = None
             self.positions.apply(booked.fills)
             self.positions.apply(booked.confirmations)
+            for fill in booked.fills:
+                self._note(fill)
             found.failed = sum(record.status == "FAILED" for record in booked.confirmations)
         for trade, event in told:
             order = trade.order(event.order_id)
-            if not order.heard_ns and order.sent_ns and event.at_ns >= order.sent_ns:
+            answered = event.status is not OrderStatus.NOT_FOUND and not order.heard_ns
+            if answered and order.sent_ns and event.at_ns >= order.sent_ns:
                 found.first_ns.append((order.intent.order.venue, event.at_ns - order.sent_ns))
             found.late += order.read(event).late
             trade.apply(event)
@@ -164,7 +171,9 @@ class Ledger:
         for settlement in due:
             booked = self.journal.record_settlement(settlement)
             if booked is not None:
+                self._sums = None
                 self.positions.apply_settlement(booked)
+                self._note(booked)
         if due:
             self.feed_kelly()
         return len(due)
@@ -247,12 +256,10 @@ class Ledger:
         armed: bool,
     ) -> Account:
         """What the risk gate must know; orders on their way count with all they may still take."""
-        positions = self.positions
-        events = {held.key.event_id for held in positions.holdings()}
-        by_event = {event: positions.exposure(event) for event in events}
-        by_market, by_venue = positions.market_exposure(), positions.venue_exposure()
+        held, positions = self._held(), self.positions
+        by_event, by_market, by_venue = dict(held.by_event), dict(held.by_market), dict(held.by_venue)
         cash = {venue: positions.cash(venue) for venue in positions.venues()}
-        total = positions.exposure()
+        total = held.total
         for trade in self.trades.values():
             for leg, amount in claims(trade):
                 event, market = trade.plan.event_id, (leg.venue, leg.market)
@@ -264,7 +271,7 @@ class Ledger:
         while self._trades_ns and now_ns - self._trades_ns[0] > HOUR_NS:
             self._trades_ns.popleft()
         self.last_orders(now_ns)
-        unhedged = positions.unhedged_events(dust)
+        unhedged = {event: rest for event, rest in held.unhedged.items() if not dust(rest)}
         return Account(
             cash=cash,
             exposure=total,
@@ -273,7 +280,7 @@ class Ledger:
             venue_exposure=by_venue,
             net_exposure=EXACT.plus(sum((rest.dollars for rest in unhedged.values()), ZERO)),
             inventory=self._inventory(),
-            held=self._held(),
+            held=self._contracts(),
             day_pnl=day_pnl,
             consecutive_losses=self.losses(),
             trades_ns=self._trades_ns,
@@ -291,19 +298,33 @@ class Ledger:
 
     def held_pair(self, direction: Direction) -> Decimal:
         """How much of all that a closing direction sells is held: the least of its legs, in contracts."""
-        return least_held(direction, self._held())
+        return least_held(direction, self._contracts())
 
-    def held(self, event_id: str, venue: str, market: str, outcome: str) -> Decimal:
-        """Contracts that are held of one outcome, for one event."""
-        return self._held().get((event_id, venue, market, outcome), ZERO)
+    def stock(self, event_id: str, leg: PlanLeg) -> Decimal:
+        """What is there of a leg to be sold: coins of the account, or contracts that the event holds."""
+        if leg.outcome == "base":
+            return self._inventory().get((leg.venue, leg.market), ZERO)
+        return self._contracts().get((event_id, leg.venue, leg.market, leg.outcome), ZERO)
 
-    def coins(self, venue: str, market: str) -> Decimal:
-        """Coins that are there to be sold."""
-        return self._inventory().get((venue, market), ZERO)
+    def cash_for(self, trade: Trade, venue: str) -> Decimal:
+        """Dollars at a venue that mending a trade may take: what no order may still take, and no other trade
+        needs for its own mending.
+        """
+        cash = self.positions.cash(venue)
+        for each in self.trades.values():
+            for leg, amount in order_claims(each) if each is trade else claims(each):
+                if leg.venue == venue:
+                    cash = EXACT.subtract(cash, amount)
+        return cash
 
-    def cash_of(self, venue: str) -> Decimal:
-        """Dollars at a venue that no order may still take."""
-        return EXACT.subtract(self.positions.cash(venue), self.reserved().get(venue, ZERO))
+    def is_settled(self, event_id: str, leg: PlanLeg) -> bool:
+        """Whether what an event holds of a leg's outcome was paid out."""
+        return Key(event_id, leg.venue, leg.market, leg.outcome) in self._settled
+
+    def counts_alike(self, event_id: str, leg: PlanLeg) -> bool:
+        """Whether sizes of a leg count on the scale on which its fills so far were counted."""
+        key = Key(event_id, leg.venue, leg.market, leg.outcome)
+        return self._decimals.get(key, leg.scale.size_decimals) == leg.scale.size_decimals
 
     def _claims(self) -> Iterator[Claim]:
         for trade in self.trades.values():
@@ -312,23 +333,36 @@ class Ledger:
     def _inventory(self) -> dict[tuple[str, str], Decimal]:
         """Coins by venue and market, those that orders on their way will sell already taken off."""
         coins = {key: self.positions.inventory(*key) for key in self.positions.coins()}
-        for _, order in self.working():
-            leg = order.intent.order
-            if leg.outcome == "base" and leg.action == "sell":
-                size = Decimal(order.open_units).scaleb(-leg.scale.size_decimals)
+        for _, leg, size in sales(self.trades.values()):
+            if leg.outcome == "base":
                 key = leg.venue, leg.market
                 coins[key] = EXACT.subtract(coins.get(key, ZERO), size)
         return coins
 
-    def _held(self) -> Mapping[tuple[str, str, str, str], Decimal]:
-        """Contracts by event, venue, market and outcome."""
-        return {
-            (held.key.event_id, held.key.venue, held.key.market, held.key.outcome): Decimal(
-                held.units
-            ).scaleb(-held.size_decimals)
-            for held in self.positions.holdings()
-            if held.key.outcome != "base"
-        }
+    def _contracts(self) -> dict[tuple[str, str, str, str], Decimal]:
+        """Contracts by event, venue, market and outcome, those on their way to be sold taken off."""
+        found = dict(self._held().contracts)
+        for event_id, leg, size in sales(self.trades.values()):
+            if leg.outcome != "base":
+                key = event_id, leg.venue, leg.market, leg.outcome
+                found[key] = EXACT.subtract(found.get(key, ZERO), size)
+        return found
+
+    def _held(self) -> Held:
+        """The sums of positions, made once after each change."""
+        if self._sums is None:
+            self._sums = Held.of(self.positions)
+        return self._sums
+
+    def _note(self, record: object) -> None:
+        """Remember of a booked record what positions do not tell: scales of fills, what was settled."""
+        match record:
+            case FillRecord():
+                key = Key(record.event_id, record.venue, record.market, record.outcome)
+                self._decimals[key] = record.scale.size_decimals
+            case SettlementRecord():
+                key = Key(record.event_id, record.venue, record.market, record.outcome)
+                self._settled.add(key)
 
     def _trade_of(self, order_id: str) -> Trade | None:
         """The trade that an order belongs to: an ended one too, even of an earlier run."""
@@ -350,23 +384,3 @@ class Ledger:
         if name not in self.trades and not trade.ended:
             del self._ended[name]
             self.trades[name] = trade
-
-
-def claims(trade: Trade) -> list[Claim]:
-    """Dollars that the trade's orders on their way may still take, and the hedge of a quote that rests."""
-    found: list[Claim] = []
-    for order in trade.working():
-        intent = order.intent
-        leg, own = trade.plan.legs[intent.leg], ZERO
-        if intent.order.action == "buy" and order.open_units:
-            own = most_paid(intent, order.open_units)
-            found.append((leg, own))
-        alone = len(trade.orders) == 1 and trade.plan.first == intent.leg
-        other = trade.plan.legs[1 - intent.leg]
-        if alone and other.action == "buy" and order.open_units:
-            # What the second leg will take: the rest of what was planned for both.
-            share = Decimal(order.open_units) / intent.order.size_units
-            rest = (trade.plan.cash * share).quantize(Decimal("0.000001")) - own
-            if rest > 0:
-                found.append((other, rest))
-    return found

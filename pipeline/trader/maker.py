@@ -27,8 +27,8 @@ from pipeline.trader.trade import Trade
 from pipeline.wire import LegRef, Opportunity
 
 LOOKS_A_TURN = 4
-"""Directions that are looked at in one turn: a hundred of them take a quarter of a second."""
-TURN_NS = 10_000_000
+"""Directions that are looked at in one turn: a hundred of them take half a second."""
+TURN_NS = 20_000_000
 SECOND_NS = 1_000_000_000
 PPM = 1_000_000
 PAUSE_NS = 500_000_000
@@ -69,7 +69,9 @@ class Maker:
             self._look_after(resting[name], quote, now)
         if MAKER_HEDGE not in self._desk.limits.modes:
             for trade in resting.values():
-                self._desk.executor.cancel(trade)
+                # Once: until it has ended the executor asks for it again.
+                if any(order.ending_ns is None for order in trade.working()):
+                    self._desk.executor.cancel(trade)
             return []
         return self._open_more(now, sequence)
 
@@ -80,8 +82,10 @@ class Maker:
             return
         direction = self._desk.directions.get(quote.key)
         pulled: Pull | None = Pull(Reason.BOOK_MISSING, Decimal(0), Decimal(1))
-        if direction is not None and self._desk.standing(now).halted:
-            pulled = Pull(Reason.HALTED, Decimal(1), Decimal(0))
+        stopped = self._desk.stops(now)
+        if stopped:
+            # What is filled now could not be booked, or nobody would look after it.
+            pulled = Pull(stopped, Decimal(1), Decimal(0))
         elif direction is not None:
             found = review(
                 quote, self._desk.price(direction, now), self._desk.pair_limits,
@@ -211,6 +215,6 @@ class Maker:
             send_ns=now,
         )  # fmt: skip
         record = Record(sequence, seen, self._clock.wall_ns(), now, MAKER_HEDGE)
-        record.trade_id = f"{self._desk.run_id}-q{self._sequence}"
+        record.trade_id = f"{self._desk.prefix}-q{self._sequence}"
         record.decide_ns = now
         return record

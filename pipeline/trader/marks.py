@@ -26,7 +26,7 @@ def value_now(outcome: str, quantity: Decimal, look: Look | None) -> Decimal | N
     if look is None or look.state != BookState.LIVE:
         return None
     fee = published_fee(look.market)
-    if not is_known(fee):
+    if not is_known(fee) or min(look.scale.price_decimals, look.scale.size_decimals) < 0:
         return None
     scale = look.scale
     units = int(quantity.copy_abs().scaleb(scale.size_decimals, EXACT))

@@ -147,6 +147,7 @@ def _event_of(report: OrderReport) -> OrderEvent:
         report.confirmed,
         report.failed,
         report.why,
+        report.matched_units,
         evidence,
     )
 

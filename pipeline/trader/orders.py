@@ -106,6 +106,7 @@ class Order:
         self.failed: frozenset[str] = frozenset()
         self.why = ""
         self.heard = self.late = self.missing = self.full = False
+        self.told_units = -1
         self.sent_ns = self.heard_ns = self.not_found_ns = 0
         self.asked_ns: int | None = None
         self.ending_ns: int | None = None
@@ -211,6 +212,7 @@ class Order:
         if read.state is not self.state:
             self.why = event.why
         self.full |= event.status is OrderStatus.FILLED
+        self.told_units = max(self.told_units, event.matched_units)
         self.state, self.missing = read.state, read.missing
         self.late |= read.late
         self.fills |= {fill.fill_id: fill for fill in read.fills}
@@ -238,7 +240,9 @@ class Order:
         matched = sum(fill.size_units for fill in fills)
         called_full = not self.final and (self.full or event.status is OrderStatus.FILLED)
         ids = {fill.fill_id for fill in fills}
+        told_units = max(self.told_units, event.matched_units)
         missing = (called_full and matched < size) or not (self.confirmed | confirmed) <= ids
+        missing = missing or matched < told_units
         state = self._after(event.status, matched, missing=missing)
         assert state is self.state or state in STEPS[self.state], f"{self.state.name} to {state.name}"
         lives = event.status not in {OrderStatus.NOT_FOUND, OrderStatus.REJECTED}
@@ -312,7 +316,6 @@ def reserved(orders: Iterable[Order], venue: str) -> Decimal:
 
 
 def most_paid(intent: OrderIntent, units: int) -> Decimal:
-    """Dollars that `units` of an order that buys may take: at its limit, with the largest fee."""
     """Dollars that buying so many units of an order takes at most: its limit, with the largest fee."""
     leg = intent.order
     price = order_price_ticks(leg)

@@ -376,10 +376,13 @@ class Positions:
     def _count(self, key: Key, fill: FillRecord, sign: int) -> None:
         decimals = fill.scale.size_decimals
         position = self._positions.setdefault(key, _Position(decimals, fill.wall_ns))
-        assert position.size_decimals == decimals, f"{key} changed its size scale"
         if position.units == 0:
             position.opened_wall_ns, position.fees = fill.wall_ns, ZERO
-        position.units += sign * fill.size_units
+        # A venue that counts sizes more finely than before, or less: the finer scale holds both.
+        finer = max(decimals, position.size_decimals)
+        position.units *= 10 ** (finer - position.size_decimals)
+        position.size_decimals = finer
+        position.units += sign * fill.size_units * 10 ** (finer - decimals)
         position.fees += fill.fee
 
     def _pay(self, venue: str, amount: Decimal) -> None:

@@ -18,12 +18,16 @@ from pipeline.trader.trade import Trade
 if TYPE_CHECKING:
     from pipeline.trader.ledger import Ledger
 
+SIMULATED = "sim-"
+"""What the accounts of simulated venues are called (`cli.up`): each is of one run."""
+
 
 def recover(journal: Journal, ledger: Ledger, account: str, boot_id: str, now_ns: int) -> set[str]:
     """Take up every trade of the account that may not have ended; the ids of orders to be resolved.
 
-    Orders of other accounts, whose simulated world has ended, and of ledgers that kept no plan, are booked as
-    not sent or cancelled. Raises JournalError where that cannot be written.
+    Their quotes are to be cancelled until they have ended: nobody watches them any longer. Orders of ledgers
+    that kept no plan, and of simulated accounts, whose world has ended, are booked as not sent or cancelled;
+    those of another account wait for it to come back. Raises JournalError where that cannot be written.
     """
     boots = {row["run_id"]: row["boot_id"] for row in journal.rows("runs")}
     waiting: set[str] = set()
@@ -32,8 +36,11 @@ def recover(journal: Journal, ledger: Ledger, account: str, boot_id: str, now_ns
             same_boot = boots.get(parts.trade.run_id) == boot_id
             trade = rebuilt(parts, same_boot=same_boot, now_ns=now_ns)
             ledger.adopt_trade(trade)
+            quotes = [order for order in trade.working() if order.intent.style is Style.MAKER]
+            trade.cancelled([order.order_id for order in quotes], now_ns)
             waiting |= {order.order_id for order in trade.working()}
-    for order_id in journal.open_intents():
+    gone = [name for name in journal.accounts() if name == account or name.startswith(SIMULATED)]
+    for order_id in [order_id for name in gone for order_id in journal.open_intents(name)]:
         if order_id not in waiting:
             journal.resolve_open(order_id, "its account or its plan is gone: nobody can be asked")
     return waiting

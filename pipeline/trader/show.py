@@ -45,7 +45,7 @@ class Show:
     ) -> None:
         """Publish positions, events, cash, orders, totals, Kelly and the equity curve."""
         desk, ledger, window = self._desk, self._ledger, self._window
-        positions, mark = ledger.positions, desk.mark
+        positions, mark = ledger.positions, desk.marks()
         titles = {event.id: Title(event.title, event.kind, event.close_ns) for event in desk.events.values()}
         window.account(positions, titles, mark, ledger.reserved())
         working = list(ledger.working())

@@ -25,6 +25,9 @@ class Switch:
         switches = ledger.journal.switches(account)
         self._latch = Latch(told_today(switches, worker.clock.wall_ns()))
         self._booked = bool(switches) and switches[-1].state == "HALT"
+        if self._booked and self.read() is None:
+            # Somebody resumed while nobody ran: known before anything is found to call for a halt.
+            self._book(None)
 
     def read(self) -> Halt | None:
         """The halt in force, None where there is none."""

@@ -52,7 +52,6 @@ COUNTERS = (
     "repairs",
     "alarms",
     "asked",
-    "unknown",
     "not_sent",
     "late_fills",
     "provisional_failed",

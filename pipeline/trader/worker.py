@@ -20,7 +20,7 @@ from pipeline.crash import from_environment
 from pipeline.decision_log import DECISIONS_FILE, DecisionLog
 from pipeline.halt import HALT_FILE, Halt
 from pipeline.journal import Journal, JournalError
-from pipeline.journal_records import LEDGER_FILE, RunRecord
+from pipeline.journal_records import LEDGER_FILE, FillRecord, RunRecord
 from pipeline.lifecycle import SUPERVISOR_PID, Worker
 from pipeline.model import Action, MarketResult, Reason
 from pipeline.trader.calibration import Calibration, outcome_of, outcome_row, shown_of
@@ -45,6 +45,7 @@ from shm.histogram import Histograms
 TURN_MS = 2
 BATCH = 64
 SHOW_NS = 100_000_000
+SECOND_NS = 1_000_000_000
 CANCEL_EVERY_NS = 250_000_000
 SUPERVISOR_LIMIT_NS = 1_000_000_000
 END_NS = 1_500_000_000
@@ -93,8 +94,10 @@ class Trader:
         self.executor.unresolved = recover(
             journal, self.account, config.account, self._boot_id, clock.monotonic_ns()
         )
+        # With the moment in it: an exchange that outlives a ledger must never meet an order's id again.
+        prefix = f"{run_id}.{clock.wall_ns() // SECOND_NS:x}"
         self.desk = Desk(
-            self.worker, self.account, self.executor, self._broker, self._books, switch, run_id,
+            self.worker, self.account, self.executor, self._broker, self._books, switch, prefix,
             self._supervised,
         )  # fmt: skip
         self.maker = Maker(self.desk, clock, header.epoch, self._boot_id)
@@ -102,11 +105,15 @@ class Trader:
         self._show = Show(self._window, self.desk, self.account)
         self._points = points
         self._records: dict[str, Record] = {}
+        # Trades of an earlier run whose end nobody has been told.
+        self._untold = {name for name, trade in self.account.trades.items() if trade.state is TradeState.OPEN}
         self._listed: dict[tuple[str, int], tuple[Reason, int]] = {}
         self._sequence = self._outcomes = 0
         self._next_show_ns = 0
         self._cancel_ns: int | None = 0
-        self._journal_failed_ns = self._versions_differ_ns = 0
+        self._journal_failed_ns = 0
+        # The first and the last message of a scanner with another configuration than ours.
+        self._versions_ns = (0, 0)
         self._supervisor: segments.View | None = None
         for outcome in self._show.past_outcomes(config.account):
             self.calibration.add(outcome)
@@ -216,8 +223,11 @@ class Trader:
                 self._finish(trade)
 
     def _finish(self, trade: Trade) -> None:
-        """Say what became of a trade; one that is mended after its alarm is told again."""
+        """Say what became of a trade, once; one that is mended after its alarm is told again."""
         plan, state = trade.plan, trade.state
+        record = self._records.get(plan.trade_id)
+        if record is None and plan.trade_id not in self._untold:
+            return  # Told already, or committed and never sent.
         action, reason, counter = ENDS[state]
         first, second = trade.quantities()
         if state is TradeState.NOT_FILLED and plan.mode == MAKER_HEDGE:
@@ -225,29 +235,38 @@ class Trader:
         self.worker.counters.add(counter)
         if state is TradeState.HEDGED:
             self.worker.counters.add("trades")
-        parts = self.account.journal.parts_of(plan.trade_id)[1]
-        failed = {(each.venue, each.fill_id) for each in parts.confirmations if each.status == "FAILED"}
-        fills = [fill for fill in parts.fills if (fill.venue, fill.fill_id) not in failed]
+        fills = self._outcome(trade)
         if state is not TradeState.UNHEDGED:
-            self._outcomes += 1
-            outcome = outcome_of(
-                plan, parts.trade.intents, fills,
-                decided_ns=parts.trade.decided_ns, wall_ns=self._clock.wall_ns(),
-                shown=shown_of(parts.trade.intents),
-            )  # fmt: skip
-            self.calibration.add(outcome)
-            self._window.outcome(outcome_row(outcome, self._outcomes))
-        record = self._records.get(plan.trade_id)
+            self._records.pop(plan.trade_id, None)
+            self._untold.discard(plan.trade_id)
         if record is None:
             return  # A trade of an earlier run: its decision was told there.
-        if state is not TradeState.UNHEDGED:
-            del self._records[plan.trade_id]
         record.fill_ns = max((fill.at_ns for fill in fills), default=0)
         record.settle(action, reason, min(first, second), abs(first - second))
         if state is TradeState.HEDGED:
             self._hops.record("order_to_fill", record.fill_ns - record.order_ns)
             self.worker.counters.add(record.fee_counter(fills))
         self._publish(record)
+
+    def _outcome(self, trade: Trade) -> list[FillRecord]:
+        """The trade's fills as the journal has them; what it came to is shown beside its prediction."""
+        try:
+            parts = self.account.journal.parts_of(trade.plan.trade_id)[1]
+        except JournalError as error:
+            self.executor.journal_failed(error)
+            return []
+        failed = {(each.venue, each.fill_id) for each in parts.confirmations if each.status == "FAILED"}
+        fills = [fill for fill in parts.fills if (fill.venue, fill.fill_id) not in failed]
+        if trade.state is not TradeState.UNHEDGED:
+            self._outcomes += 1
+            outcome = outcome_of(
+                trade.plan, parts.trade.intents, fills,
+                decided_ns=parts.trade.decided_ns, wall_ns=self._clock.wall_ns(),
+                shown=shown_of(parts.trade.intents),
+            )  # fmt: skip
+            self.calibration.add(outcome)
+            self._window.outcome(outcome_row(outcome, self._outcomes))
+        return fills
 
     # -- what is shown and kept ------------------------------------------------------------------
 
@@ -297,21 +316,24 @@ class Trader:
         """Halt for what calls for it; the halt in force."""
         self._journal_failed_ns = 0 if self.account.journal.ok else self._journal_failed_ns or now
         second, minute = self.account.last_orders(now)
+        differences, self.executor.differences = self.executor.differences, ""
         facts = Facts(
             wall_ns=wall_ns,
+            unhedged_ns={name: now - at_ns for name, at_ns in self.executor.alone_ns.items()},
+            differences=differences,
             day_pnl=self.desk.day_pnl,
             consecutive_losses=self.account.losses(),
             orders_last_second=second,
             orders_last_minute=minute,
             journal_failed_ns=now - self._journal_failed_ns if self._journal_failed_ns else 0,
-            versions_differ_ns=now - self._versions_differ_ns if self._versions_differ_ns else 0,
+            versions_differ_ns=self._versions_ns[1] - self._versions_ns[0],
         )
         return self._switch.watch(facts, halt_limits(self.desk.config))
 
     def _compare_versions(self, version: int, now: int) -> None:
-        """Note since when the scanner acts on another configuration than we do."""
+        """Note from when to when the scanner was heard to act on another configuration than ours."""
         same = version == self.worker.config.version
-        self._versions_differ_ns = 0 if same else self._versions_differ_ns or now
+        self._versions_ns = (0, 0) if same else (self._versions_ns[0] or now, now)
 
     def _cancel_old(self) -> None:
         """Before anything else: end what rests of an earlier run, as soon as the broker is there."""
@@ -350,6 +372,7 @@ class Trader:
 
     def _on_config(self, _old: Config, new: Config) -> None:
         """Act on a new configuration; the paper account's start amounts need a restart."""
+        self._versions_ns = (0, 0)
         self._books.adopt(new.feeds(), new.scanner.limits())
         self.desk.adopt(new)
         self.executor.adopt(self.desk.config)

@@ -269,7 +269,7 @@ def test_events_orders_kelly_and_predictions_are_there(run: FakeRun, clock: Manu
     assert json.loads(json.dumps(state)) == state
     text = "\n".join(status_text.lines(state))
     assert "(hedged 12, -0.5 UNHEDGED, medium, locked $0.41)" in text
-    assert "kelly half: 9 of 12 won, fraction 0.1, confidence 0.6, next $12.5" in text
+    assert "kelly half: 9 of 12 won, fraction 0.1, confidence 0.6, next $12.5 if trades" in text
     assert "predictions: edge 80 bp, came to 61 bp" in text
     assert "Brier 0.0625 of 4 trades" in text
 

@@ -365,3 +365,13 @@ def test_whatever_is_reported_an_order_stays_sound(reports):
         assert order.state is before or order.state in STEPS[before]
         assert was <= order.filled_units <= 10
         assert order.late or (order.filled_units == 10) == (order.state is S.FILLED)
+
+
+def test_an_end_that_misses_fills_is_no_end_yet():
+    """A CANCELLED that speaks of more fills than have come leaves the order open until they are asked for."""
+    order = order_of()
+    ended = report(R.CANCELLED, matched_units=4)
+    assert order.apply(ended) == []
+    assert (order.state, order.missing, order.final) == (S.ACCEPTED, True, False)
+    order.apply(report(R.CANCELLED, 4, matched_units=4))
+    assert (order.state, order.missing, order.filled_units) == (S.CANCELLED, False, 4)

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from pipeline.journal_records import ConfirmationRecord
-from pipeline.model import MarketResult
+from pipeline.model import MarketResult, Scale
 from pipeline.trader.holding import Key, payoff_of, yes_value
 from pipeline.trader.positions import Positions
 from tests.support.fills import DAY, a_pair, account, failed, fill, money, no_mark, settle, spot
@@ -469,3 +469,13 @@ def test_a_close_gives_its_result_to_the_trades_that_made_the_pair():
     assert positions.realised() == first.result + second.result
     cash = sum(positions.cash(venue) - positions.start_cash(venue) for venue in positions.venues())
     assert (cash, positions.open_trades(), positions.consecutive_losses()) == (positions.realised(), 0, 0)
+
+
+def test_a_venue_may_count_more_finely():
+    """A market whose sizes got more decimals, and one whose sizes lost some, is held on the finer scale."""
+    positions = account()
+    first = fill(1, "kalshi", "yes", "0.5", "3")
+    fine = replace(fill(2, "kalshi", "yes", "0.5", "0"), size_units=1250, scale=Scale(6, 4))
+    positions.apply([first, fine, fill(3, "kalshi", "yes", "0.5", "1")])
+    (held,) = positions.holdings()
+    assert (held.units, held.size_decimals, held.open_quantity) == (41_250, 4, D("4.125"))

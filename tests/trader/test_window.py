@@ -53,7 +53,7 @@ def test_counters_have_names_of_their_own() -> None:
     counter_section(COUNTERS)
     assert {f"rejected.{reason.name.lower()}" for reason in Reason if reason} <= set(COUNTERS)
     added = (
-        "quotes withdrawn hedged unwound repairs alarms asked unknown not_sent late_fills provisional_failed"
+        "quotes withdrawn hedged unwound repairs alarms asked not_sent late_fills provisional_failed"
         " cancels halts orders_sent"
     )
     assert set(added.split()) <= set(COUNTERS)
