@@ -22,6 +22,7 @@ from pathlib import Path
 
 from pipeline.journal_migration import make_tables, migrate
 from pipeline.journal_reader import (
+    SCHEMA_VERSION,
     JournalError,
     JournalReader,
     check_kind,
@@ -257,6 +258,8 @@ class Journal(JournalReader):
             if self.ok:
                 with self._transaction():
                     self._check_tail()
+                    # SQLite writes no page that has not changed: this always writes one.
+                    self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         except (JournalError, OSError):
             self.ok = False
         return self.ok

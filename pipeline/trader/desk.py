@@ -40,8 +40,9 @@ LIVE = "live"
 
 
 class Desk:
-    """Everything that is asked before a trade is opened. `day_pnl` is kept up to date by the worker; ids of trades begin with
-    `prefix`.
+    """Everything that is asked before a trade is opened.
+
+    `day_pnl` is kept up to date by the worker; ids of trades begin with `prefix`.
     """
 
     def __init__(

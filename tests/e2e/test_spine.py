@@ -41,6 +41,7 @@ from shm.tables import TableReader, read_counters, read_ring
 KALSHI_FEE = FeeSchedule(FeeKind.KALSHI, 70_000, 0, 1, 10_000)
 POLYMARKET_FEE = FeeSchedule(FeeKind.POLYMARKET, 50_000, 0, 1, 0)
 CENT = 10_000  # ticks of 1e-6 dollars
+MS_NS = 1_000_000
 LONG_NS = 400_000_000
 """Longer than nearly every order takes to its venue, shorter than books live."""
 
@@ -77,7 +78,7 @@ class World:
         self.paper = PaperVenue(self.config, self.clock)
         self.trader = Trader(self.config, self.clock)
         # The trader sends nothing before it has heard the exchange.
-        self.exchange(lambda: self.trader._broker.reachable(self.clock.monotonic_ns()))
+        self.exchange(lambda: self.trader._broker.reachable(self.clock.monotonic_ns()), step_ns=MS_NS)
         self.scanner = Scanner(self.config, self.clock)
         # An opportunity sent before the socket is connected is dropped, as it should be.
         assert self.scanner._sender._socket.poll(10_000, zmq.POLLOUT)
@@ -125,13 +126,18 @@ class World:
         book.socket_ns = now
         publisher.publish(book, now, self.clock.wall_ns(), tradable=True)
 
-    def exchange(self, done: Callable[[], bool]) -> None:
-        """Let trader and exchange speak until it is done; ZeroMQ's own threads need real moments."""
-        for _ in range(400):
+    def exchange(self, done: Callable[[], bool], step_ns: int = 0) -> None:
+        """Let trader and exchange speak until it is done; ZeroMQ's own threads need real moments.
+
+        Before it is connected a question is lost, and asked again a quarter of a second later by our clock:
+        `step_ns` a turn.
+        """
+        for _ in range(5_000):
             self.trader.turn(1)
             self.paper.turn(1)
             if done():
                 return
+            self.clock.advance(step_ns)
         raise AssertionError("trader and exchange never got there")
 
     def acted(self, action: Action) -> bool:

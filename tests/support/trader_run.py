@@ -10,15 +10,17 @@ from __future__ import annotations
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import msgspec
 
@@ -43,7 +45,8 @@ from pipeline.halt import HALT_FILE, HaltFile
 from pipeline.journal_reader import JournalReader, open_readonly
 from pipeline.journal_records import LEDGER_FILE
 from pipeline.lifecycle import CONFIG_FILE, RUN_DIRECTORY
-from pipeline.model import FeeKind, MarketStatus
+from pipeline.model import BookState, FeeKind, MarketStatus
+from pipeline.paper.orders import Status
 from pipeline.paper.store import PAPER_FILE, VenueRecord, venue_record
 from pipeline.wire import LegRef, Opportunity, Sealer
 from shm import records
@@ -111,6 +114,21 @@ EASY = RiskConfig(
 """Limits that never stop a run that is about something else."""
 
 
+class Placed(NamedTuple):
+    """An order as the exchange has it on record; times are CLOCK_MONOTONIC, `at_ns` of its last change."""
+
+    order_id: str
+    venue: str
+    style: str
+    sent_ns: int
+    arrived_ns: int
+    deadline_ns: int
+    expires_ns: int
+    status: Status
+    at_ns: int
+    why: str
+
+
 class TraderRun:
     """One trader, its exchange and its world. Use as a context: all is gone on exit."""
 
@@ -122,7 +140,15 @@ class TraderRun:
         self.data = folder / "data"
         self.data.mkdir()
         self.calm = calm
-        """Whether every book always offers what crosses."""
+        """Whether every book always has the same size and, where `gap` says no other, crosses."""
+        self.gap: int | None = None
+        """Cents that the dearer venue has come down; above 6 nothing crosses. None: now and then 12."""
+        self.dead: set[str] = set()
+        """Venues whose books are DEAD."""
+        self.unwanted = False
+        """Whether nobody bids for anything at Kalshi."""
+        self.events = EVENTS
+        """What is offered."""
         self.config = sealed(
             Config(
                 account=ACCOUNT,
@@ -155,7 +181,10 @@ class TraderRun:
             self.feeds[venue].describe(market, status=int(MarketStatus.OPEN), **cells)
         self.halt = HaltFile(self.data / HALT_FILE)
         self.offering = True
-        self._sequence = 0
+        self.sequence = 0
+        """Opportunities that were made, and so far sent or dropped."""
+        self.expires_ns: dict[int, int] = {}
+        """When each of them ended."""
         self._ending = threading.Event()
         self._moves = threading.Thread(target=self._move, daemon=True)
         self._paper: subprocess.Popen[bytes] | None = None
@@ -164,10 +193,10 @@ class TraderRun:
 
     def __enter__(self) -> Self:
         self._moves.start()
-        self.start_paper()
         command = [sys.executable, "-m", "tests.support.zygote", str(self.run_directory)]
         pipe = subprocess.PIPE
         self._zygote = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+        self.start_paper()
         return self
 
     def __exit__(
@@ -187,11 +216,21 @@ class TraderRun:
     # -- processes -------------------------------------------------------------------------------
 
     def start_paper(self) -> None:
-        """Start the paper exchange, and wait until it runs."""
+        """Start the paper exchange, and wait until it runs and has its record."""
         environment = {**os.environ, RUN_DIRECTORY: str(self.run_directory)}
         environment.pop("PARALLAX_SUPERVISOR_PID", None)
         self._paper = subprocess.Popen([sys.executable, str(SCRIPT), "paper"], env=environment)
-        self.wait_for(lambda: self.view("paper"))
+        pid = self._paper.pid
+
+        def ready() -> bool:
+            view = self.view("paper")
+            try:
+                self.placed()
+            except sqlite3.OperationalError:
+                return False
+            return view is not None and view.header.pid == pid
+
+        self.wait_for(ready)
 
     def kill_paper(self) -> None:
         """Kill the exchange with SIGKILL."""
@@ -199,10 +238,10 @@ class TraderRun:
         self._paper.kill()
         self._paper.wait()
 
-    def start(self, point: str = "-") -> int:
-        """Start a trader that kills itself at a crash point; its pid."""
+    def start(self, point: str = "-", number: int = signal.SIGKILL) -> int:
+        """Start a trader that kills (or stops) itself at a crash point; its pid."""
         assert self._zygote is not None and self._zygote.stdin is not None and self._zygote.stdout is not None
-        self._zygote.stdin.write(f"start {point}\n")
+        self._zygote.stdin.write(f"start {point} {int(number)}\n")
         self._zygote.stdin.flush()
         self.pid = int(self._zygote.stdout.readline().split()[1])
         return self.pid
@@ -220,6 +259,26 @@ class TraderRun:
         except ProcessLookupError:
             return True
         return False
+
+    def is_stopped(self) -> bool:
+        """Whether the trader was stopped by SIGSTOP."""
+        state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state == "T"
+
+    @contextmanager
+    def frozen(self, seconds: float) -> Iterator[tuple[int, int]]:
+        """Stop the trader so long; the block runs before it goes on, with the first and the last number of
+        the opportunities that were made meanwhile.
+        """
+        if not self.is_stopped():
+            os.kill(self.pid, signal.SIGSTOP)
+            self.wait_for(self.is_stopped)
+        first = self.sequence + 1
+        time.sleep(seconds)
+        try:
+            yield first, self.sequence
+        finally:
+            os.kill(self.pid, signal.SIGCONT)
 
     def end(self, number: int = signal.SIGKILL) -> int:
         """Send a signal to the trader if it still runs, wait for its end, and return its status."""
@@ -240,28 +299,32 @@ class TraderRun:
         while not self._ending.wait(MOVE_SECONDS):
             self.publish()
             if self.offering:
-                for event in EVENTS:
+                for event in self.events:
                     sender.send(self._sealer.seal(self.opportunity(event)))
         sender.close()
 
     def publish(self) -> None:
         """New books: mostly with something between the venues, of sizes that do not always suffice."""
         chance = self._chance
-        gap = 0 if self.calm else chance.choice((0, 0, 0, 12))
+        gap = self.gap if self.gap is not None else 0 if self.calm else chance.choice((0, 0, 0, 12))
         sizes = [50 if self.calm else chance.choice((3, 8, 20, 60)) for _ in range(4)]
         kalshi, poly, kraken, coinbase = (self.feeds[venue] for venue in MARKETS)
         kalshi.beat(), poly.beat(), kraken.beat(), coinbase.beat()
-        kalshi.show("KX", [(38 * CENT, sizes[0] * 100)], [(44 * CENT, sizes[0] * 100)])
-        high = (56 - gap) * CENT
-        poly.show("77", [(high, sizes[1] * 10**6)], [(high + 2 * CENT, sizes[1] * 10**6)])
-        kraken.show("BTC/USD", [(9_900, sizes[2] * 100)], [(10_000, sizes[2] * 100)])
-        top = 10_300 - gap * 30
-        coinbase.show("BTC-USD", [(top, sizes[3] * 100)], [(top + 50, sizes[3] * 100)])
+        states = {venue: int(BookState.DEAD if venue in self.dead else BookState.LIVE) for venue in MARKETS}
+        bids = [] if self.unwanted else [(38 * CENT, sizes[0] * 100)]
+        kalshi.show("KX", bids, [(44 * CENT, sizes[0] * 100)], state=states["kalshi"])
+        high, size = (56 - gap) * CENT, sizes[1] * 10**6
+        poly.show("77", [(high, size)], [(high + 2 * CENT, size)], state=states["polymarket"])
+        size = sizes[2] * 100
+        kraken.show("BTC/USD", [(9_900, size)], [(10_000, size)], state=states["kraken"])
+        top, size = 10_300 - gap * 30, sizes[3] * 100
+        coinbase.show("BTC-USD", [(top, size)], [(top + 50, size)], state=states["coinbase"])
 
     def opportunity(self, event: EventConfig, *, ttl_ns: int = TTL_NS) -> Opportunity:
         """What a scanner would send of an event's first direction."""
         now = self.clock.monotonic_ns()
-        self._sequence += 1
+        self.sequence += 1
+        self.expires_ns[self.sequence] = now + ttl_ns
         legs = tuple(
             LegRef(
                 leg.venue, leg.market, "base" if event.kind == "spot" else "yes", "buy", 1, 0, 1, 1, now, now
@@ -269,7 +332,7 @@ class TraderRun:
             for leg in event.legs
         )
         return Opportunity(
-            boot_id="", run_epoch=1, sequence=self._sequence, config_version=self.config.version,
+            boot_id="", run_epoch=1, sequence=self.sequence, config_version=self.config.version,
             event_id=event.id, kind=event.kind, direction=0, size_units=1, size_decimals=0, edge_bp=100,
             gross_micros=1, net_micros=1, cash_micros=1, confidence=2, legs=legs, race_ppm=900_000,
             fresh=True, scan_ns=now, decided_ns=now, expires_ns=now + ttl_ns, send_ns=now,
@@ -285,18 +348,37 @@ class TraderRun:
             return None
 
     def summary(self) -> records.SummaryRow | None:
-        """The trader's totals, of the trader that runs now; None until it has published them."""
+        """The totals of the trader that runs now; None until it has published them."""
         view = self.view("trader")
         if view is None or view.header.pid != self.pid:
             return None
         row = TableReader(view, "summary", records.SUMMARY).get(0)
         assert row is None or isinstance(row, records.SummaryRow)
-        return row
+        # A new trader empties the row of the one before it.
+        return row if row is not None and row.updated_ns else None
 
     def counters(self, name: str = "trader") -> dict[str, int]:
-        """A process's counters."""
+        """A process's counters; they go on counting when it is started again."""
         view = self.view(name)
         return read_counters(view) if view is not None else {}
+
+    def count(self, name: str) -> int:
+        """One of the trader's counters."""
+        return self.counters().get(name, 0)
+
+    def counted(self, name: str, least: int) -> None:
+        """Wait until one of the trader's counters has got so far."""
+
+        def enough() -> bool:
+            found = self.count(name) >= least
+            assert found or not self._gone(), f"the trader died: {self.errors()}"
+            return found
+
+        self.wait_for(enough)
+
+    def more(self, name: str, by: int) -> None:
+        """Wait until one of the trader's counters has grown by so much from now on."""
+        self.counted(name, self.count(name) + by)
 
     def errors(self) -> list[str]:
         """What the processes reported."""
@@ -310,6 +392,36 @@ class TraderRun:
     def venue(self) -> VenueRecord:
         """What the exchange has on record."""
         return venue_record(self.data / PAPER_FILE, ACCOUNT)
+
+    def placed(self) -> list[Placed]:
+        """Every order that the exchange was sent, in the order in which it took them."""
+        names = ", ".join(Placed._fields)
+        with closing(sqlite3.connect(f"{(self.data / PAPER_FILE).as_uri()}?mode=ro", uri=True)) as record:
+            rows = record.execute(f"SELECT {names} FROM orders ORDER BY serial").fetchall()
+        return [Placed._make(row)._replace(status=Status(row[7])) for row in rows]
+
+    def agree(self) -> int:
+        """Assert that ledger and exchange agree to the last unit, that every order has its intent, and that
+        none was sent twice; the number of fills.
+        """
+        venue, ledger = self.venue(), self.ledger()
+        with closing(ledger):
+            assert ledger.verify() == []
+            assert ledger.open_intents() == []
+            committed = {intent.order_id for trade in ledger.trades() for intent in trade.intents}
+            failed = {
+                (each.venue, each.fill_id) for each in ledger.confirmations() if each.status == "FAILED"
+            }
+            fills = [fill for fill in ledger.fills() if (fill.venue, fill.fill_id) not in failed]
+        assert set(venue.bookings) <= committed, "an order without a committed intent"
+        assert {name: count for name, count in venue.bookings.items() if count > 1} == {}, "sent twice"
+        assert {fill.fill_id: fill.order_id for fill in fills} == venue.fills, "fills differ"
+        held: dict[tuple[str, str, str], int] = defaultdict(int)
+        for fill in fills:
+            sign = 1 if fill.action == "buy" else -1
+            held[fill.venue, fill.market, fill.outcome] += fill.size_units * sign
+        assert dict(held) == dict(venue.positions)
+        return len(fills)
 
     def wait_for(self, check: Callable[[], T | None], pause: float = 0.005) -> T:
         """The first true value of `check`; fails after PATIENCE_SECONDS."""

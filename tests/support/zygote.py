@@ -1,8 +1,9 @@
 """A process that has imported the trader and forks real traders: each starts in a hundredth of the time.
 
-In: lines on stdin, "start POINT" with a crash point or "-". Out: a line for each: "pid NUMBER", and when that
-trader has ended, "ended NUMBER STATUS" (a signal is negative). Run by `trader_run` as `python -m
-tests.support.zygote RUN_DIRECTORY`; it ends, and its trader with it, when stdin does.
+In: lines on stdin, "start POINT SIGNAL" with a crash point or "-" and what it sends itself there. Out: a line
+for each: "pid NUMBER", and when that trader has ended, "ended NUMBER STATUS" (a signal is negative). Run by
+`trader_run` as `python -m tests.support.zygote RUN_DIRECTORY`; it ends, and its trader with it, when stdin
+does.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from pathlib import Path
 
 from pipeline.clock import SystemClock
 from pipeline.config import decode
-from pipeline.crash import VARIABLE
+from pipeline.crash import VARIABLE, CrashPoints
 from pipeline.lifecycle import CONFIG_FILE
+from pipeline.trader import worker
 from pipeline.trader.worker import Trader
 
 
@@ -29,7 +31,7 @@ def main(run_directory: Path) -> None:
             line = sys.stdin.readline()
             if not line:
                 break
-            running = start(run_directory, line.split()[1])
+            running = start(run_directory, *line.split()[1:])
             print(f"pid {running}", flush=True)
         if running:
             pid, status = os.waitpid(running, os.WNOHANG)
@@ -40,8 +42,19 @@ def main(run_directory: Path) -> None:
         os.kill(running, signal.SIGKILL)
 
 
-def start(run_directory: Path, point: str) -> int:
-    """Fork a trader that kills itself at `point` ("-": at none); its pid."""
+class Stops(CrashPoints):
+    """Stops at the point instead of killing; whoever waits for it lets it go on."""
+
+    def at(self, name: str) -> None:
+        """Pass a point."""
+        if name == self._name:
+            self._left -= 1
+            if not self._left:
+                os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def start(run_directory: Path, point: str, number: str) -> int:
+    """Fork a trader that kills (or stops) itself at `point` ("-": at none); its pid."""
     pid = os.fork()
     if pid:
         return pid
@@ -49,6 +62,8 @@ def start(run_directory: Path, point: str) -> int:
     os.dup2(null, 0)
     os.dup2(null, 1)
     os.environ[VARIABLE] = "" if point == "-" else point
+    if int(number) == signal.SIGSTOP:
+        worker.from_environment = lambda: Stops(point)
     status = 1
     try:
         Trader(decode((run_directory / CONFIG_FILE).read_bytes()), SystemClock()).run()
