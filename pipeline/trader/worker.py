@@ -48,6 +48,9 @@ SHOW_NS = 100_000_000
 SECOND_NS = 1_000_000_000
 CANCEL_EVERY_NS = 250_000_000
 SUPERVISOR_LIMIT_NS = 1_000_000_000
+START_SECONDS = 5.0
+CHECKED_A_SECOND = 1_000_000
+"""Bytes of the ledger that are checked in a second, at the very least; it is ten times as many here."""
 END_NS = 1_500_000_000
 """How long an orderly end waits for what is on its way; the supervisor kills after two seconds."""
 # The same refusal of the same direction is counted each time but listed once in this time.
@@ -70,6 +73,9 @@ class Trader:
         shown = sections(config.shm.max_positions)
         points = from_environment()
         self.worker = Worker("trader", config, clock, shown, COUNTERS, self._on_config)
+        ledger = data / LEDGER_FILE
+        # Every row of it is checked before anything else: nobody must take that for a hang.
+        self.worker.busy(START_SECONDS + (ledger.stat().st_size if ledger.exists() else 0) / CHECKED_A_SECOND)
         self._inbox = Inbox(run_directory)
         self._publisher = Publisher(run_directory)
         self._sealer = Sealer(read_key(run_directory))
@@ -79,9 +85,7 @@ class Trader:
         self._window = Window(self.worker.segment)
         self._hops = Histograms(self.worker.segment, HOPS, clock.monotonic_ns())
         self._log = DecisionLog(data / DECISIONS_FILE, wall_ns=clock.wall_ns)
-        journal = Journal.open(
-            data / LEDGER_FILE, wall_ns=clock.wall_ns, monotonic_ns=clock.monotonic_ns, at=points.at
-        )
+        journal = Journal.open(ledger, wall_ns=clock.wall_ns, monotonic_ns=clock.monotonic_ns, at=points.at)
         journal.require_whole()
         header = self.worker.segment.header
         self._boot_id = header.boot_id.hex()
