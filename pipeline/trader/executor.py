@@ -153,9 +153,8 @@ class Executor:
         self._cancel(names, now)
 
     def harder_leg(self, venues: Sequence[str]) -> int:
-        """The leg to send first: the one whose venue we reach later, for its edge has more time to go."""
-        latencies = [self.latency_ns(venue) for venue in venues]
-        return latencies.index(max(latencies))
+        """The leg to send first. One survival curve: where we arrive later, the leg is likelier lost."""
+        return max(range(len(venues)), key=lambda at: (self.latency_ns(venues[at]), -at))
 
     def latency_ns(self, venue: str) -> int:
         """How long an order takes until its first report: measured, else as the paper exchange is set."""
