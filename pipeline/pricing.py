@@ -104,13 +104,13 @@ def price(
     if not verdict.reason:
         verdict = check_edge(edge, direction, limits, left_ns)
         if edge is not None and not verdict.reason:
-            verdict = _check_void(direction, edge)
+            verdict = check_void(direction, edge)
         if converts and not verdict.reason:
             verdict = refused(Reason.WATCH_ONLY, 0, 1)
     return Priced(direction, verdict, edge, looks, legs, payoff, left_ns)
 
 
-def _check_void(direction: Direction, edge: Edge) -> Verdict:
+def check_void(direction: Direction, edge: Edge) -> Verdict:
     """Whether an edge that passed leaves something in every row of its payoff table, refunds too."""
     if direction.kind in {CLOSE, SPOT} or not direction.table.may_be_void:
         return PASSED
@@ -163,10 +163,18 @@ def _payoffs(direction: Direction, limits: Limits, left_ns: int) -> tuple[Decima
         # What is given up may pay its most, later: to sell must beat that.
         worth = (table.most * discount(limits.hurdle_pct, left_ns)).quantize(MICRO, ROUND_CEILING)
         return -worth, -worth
-    if direction.kind == SPOT:
-        return -event.transfer_usd, -event.transfer_usd
+    settled, worst = pair_payoffs(direction)
     # An event that nobody has reviewed is refused for that; its numbers are those of a good end.
-    return table.settled, table.worst if event.reviewed else table.settled
+    return settled, worst if event.reviewed else settled
+
+
+def pair_payoffs(direction: Direction) -> tuple[Decimal, Decimal]:
+    """What a unit of all legs that are opened pays if nothing is called off, and at worst, in dollars: for
+    spot minus what bringing a coin back costs.
+    """
+    if direction.kind == SPOT:
+        return -direction.event.transfer_usd, -direction.event.transfer_usd
+    return direction.table.settled, direction.table.worst
 
 
 def _units(held: Decimal | None, legs: Sequence[EdgeLeg]) -> int:

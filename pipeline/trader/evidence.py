@@ -15,8 +15,8 @@ from pipeline.edge import Edge
 from pipeline.fees import is_known
 from pipeline.journal_records import IntentRecord, TradeRecord
 from pipeline.look import Look
-from pipeline.model_events import BASKET, CLOSE, SPOT, OrderLeg
-from pipeline.pricing import Priced, leg_view, unwind_cost
+from pipeline.model_events import BASKET, CLOSE, OrderLeg
+from pipeline.pricing import Priced, leg_view, pair_payoffs, unwind_cost
 from pipeline.trader import risk
 from pipeline.trader.broker import OrderIntent, Purpose, Style
 from pipeline.trader.kelly import KellyPositionSizer
@@ -112,7 +112,8 @@ def plan_for(
             polarity = "same" if polarity == "inverse" else "inverse"
         names = plan.leg.venue, plan.leg.market, plan.outcome, plan.action, polarity
         legs.append(PlanLeg(*names, leg.scale, leg.fee))
-    payoff = priced.payoff if mode == TAKER else payoff_of_pair(priced)
+    # A quote that is filled is hedged for what the pair pays if nothing is called off.
+    payoff = priced.payoff if mode == TAKER else pair_payoffs(direction)[0]
     return TradePlan(
         trade_id=trade_id,
         event_id=direction.event.id,
@@ -130,12 +131,6 @@ def plan_for(
         latency_ns=latency_ns,
         first=first,
     )
-
-
-def payoff_of_pair(priced: Priced) -> Decimal:
-    """What a unit of both legs pays if nothing is called off: what a hedge is worth, in dollars."""
-    direction = priced.direction
-    return -direction.event.transfer_usd if direction.kind == SPOT else direction.table.settled
 
 
 def intents_for(

@@ -34,8 +34,7 @@ from pipeline.model_events import (
 from pipeline.money import to_decimal
 from pipeline.pairs import Direction, order_legs
 from pipeline.pairs_checks import PASSED, Limits, Verdict, check_edge, low_edge_bp, refused
-from pipeline.payoff import worst_net
-from pipeline.pricing import Priced
+from pipeline.pricing import Priced, check_void, pair_payoffs
 
 QUOTED = frozenset({BINARY, SPOT, COMPLEMENT, IMPLICATION, LADDER})
 """Kinds of pairs that are quoted. What is held is closed by taking."""
@@ -316,7 +315,7 @@ def _checked(
     max_size_units: int | None,
 ) -> tuple[Edge | None, Verdict]:
     """The edge of legs at the worst that they may pay, within the caps, and the first check that fails."""
-    settled, worst = _payoffs(priced.direction)
+    settled, worst = pair_payoffs(priced.direction)
     edge = replace(priced, payoff=worst).within(max_cash, cash, max_size_units)
     if worst < settled and (edge is None or edge.net_low <= 0):
         # Nothing is left if a leg is called off: say that, where there would be something else.
@@ -324,22 +323,11 @@ def _checked(
     return edge, _judged(priced, edge, limits)
 
 
-def _payoffs(direction: Direction) -> tuple[Decimal, Decimal]:
-    """What a unit of both legs pays if nothing is called off, and at worst, in dollars."""
-    if direction.kind == SPOT:
-        return -direction.event.transfer_usd, -direction.event.transfer_usd
-    return direction.table.settled, direction.table.worst
-
-
 def _judged(priced: Priced, edge: Edge | None, limits: Limits) -> Verdict:
     """The first limit that an edge fails, every row of its payoff table included."""
     direction = priced.direction
     verdict = check_edge(edge, direction, limits, priced.left_ns)
-    if verdict.reason or edge is None or direction.kind == SPOT or not direction.table.may_be_void:
-        return verdict
-    size = to_decimal(edge.size_units, edge.size_decimals)
-    left = worst_net(direction.table, size, [leg.cash - leg.fee for leg in edge.legs], edge.fee)
-    return refused(Reason.VOID_PAYOFF, left, 0) if left <= 0 else PASSED
+    return verdict if verdict.reason or edge is None else check_void(direction, edge)
 
 
 def _rest(quote: Quote, priced: Priced, legs: Sequence[EdgeLeg], left_units: int) -> Edge | Pull:
@@ -355,7 +343,7 @@ def _rest(quote: Quote, priced: Priced, legs: Sequence[EdgeLeg], left_units: int
             Reason.OFF_GRID, to_decimal(ticks % (leg.grid_ticks or 1), scale.price_decimals), Decimal(0)
         )
     resting = replace(leg, ladder=((ticks, left_units),), fee=schedule_for(leg.fee, "maker"))
-    trade = Trade(_with(legs, quote.leg, resting), _payoffs(priced.direction)[1])
+    trade = Trade(_with(legs, quote.leg, resting), pair_payoffs(priced.direction)[1])
     size = left_units * 10 ** (trade.size_decimals - scale.size_decimals)
     hedge = legs[1 - quote.leg]
     if not trade.sides[1 - quote.leg].shows(size):
