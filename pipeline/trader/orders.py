@@ -303,18 +303,6 @@ def order_id_of(trade_id: str, number: int) -> str:
     return f"{trade_id}-{number}"
 
 
-def reserved(orders: Iterable[Order], venue: str) -> Decimal:
-    """Dollars that open orders may still take at a venue: what is left of each at its limit, with the
-    largest fee. What sells takes none.
-    """
-    total = Decimal(0)
-    for order in orders:
-        leg = order.intent.order
-        if leg.venue == venue and leg.action == "buy" and order.open_units:
-            total = EXACT.add(total, most_paid(order.intent, order.open_units))
-    return total
-
-
 def most_paid(intent: OrderIntent, units: int) -> Decimal:
     """Dollars that buying so many units of an order takes at most: its limit, with the largest fee."""
     leg = intent.order

@@ -52,27 +52,6 @@ def kills(run: TraderRun, count: int, chance: random.Random) -> dict[str, int]:
     return done
 
 
-def check(run: TraderRun) -> None:
-    """Ledger and exchange agree to the last unit, and no order was sent without an intent, or twice."""
-    venue, ledger = run.venue(), run.ledger()
-    try:
-        assert ledger.verify() == []
-        assert ledger.open_intents() == []
-        committed = {intent.order_id for trade in ledger.trades() for intent in trade.intents}
-        failed = {(each.venue, each.fill_id) for each in ledger.confirmations() if each.status == "FAILED"}
-        fills = [fill for fill in ledger.fills() if (fill.venue, fill.fill_id) not in failed]
-    finally:
-        ledger.close()
-    assert set(venue.bookings) <= committed, "an order without a committed intent"
-    assert {name: count for name, count in venue.bookings.items() if count > 1} == {}, "sent twice"
-    assert {fill.fill_id: fill.order_id for fill in fills} == venue.fills, "fills differ"
-    held: dict[tuple[str, str, str], int] = defaultdict(int)
-    for fill in fills:
-        held[fill.venue, fill.market, fill.outcome] += fill.size_units * (1 if fill.action == "buy" else -1)
-    assert dict(held) == dict(venue.positions)
-    assert len(fills) > 20, "a run that trades nothing proves nothing"
-
-
 @pytest.mark.parametrize(
     ("count", "seed"), [(CI_KILLS, 1), pytest.param(STRESS_KILLS, 2, marks=pytest.mark.stress)]
 )
@@ -89,6 +68,6 @@ def test_a_killed_trader_loses_nothing(count: int, seed: int, tmp_path: Path) ->
         recovery = time.monotonic() - started
         run.settle_down()
         assert run.end(15) == 0, run.errors()
-        check(run)
+        assert run.agree() > 20, "a run that trades nothing proves nothing"
     # 2 s and the venue's deadline, with its booking; ten times that is a defect.
     assert recovery < 10 * (2 + 0.2 + 0.31), f"recovery took {recovery:.1f} s"

@@ -18,9 +18,9 @@ from pipeline.trader.orders import (
     OrderState,
     confirmation_records,
     fill_records,
+    most_paid,
     order_id_of,
     order_record,
-    reserved,
     trade_id_of,
 )
 from tests.support.trades import fills_of, intent_of, plan_for, report_of
@@ -210,16 +210,15 @@ def test_a_fill_reported_again_as_final_is_confirmed():
     assert confirmation_records(answer, order) == []
 
 
-def reserve(order, venue="kalshi"):
-    return reserved([order], venue)
+def reserve(order):
+    return most_paid(order.intent, order.open_units)
 
 
 def test_open_orders_reserve_what_they_may_take():
-    """What is left of a buy holds its limit with the largest fee; what is final or sells holds nothing."""
+    """What is left of a buy holds its limit with the largest fee; what is final holds nothing."""
     order = order_of("10")
     # 10 x 0.48 and the fee at 0.48: 0.07 x 10 x 0.48 x 0.52, up to the cent of the balance.
     assert reserve(order) == D("4.98")
-    assert reserve(order, "polymarket") == 0
     order.apply(report(R.PARTIAL, 500))
     # 5 x 0.48 and 0.07 x 5 x 0.48 x 0.52 = 0.08736.
     assert reserve(order) == D("2.49")
@@ -227,9 +226,7 @@ def test_open_orders_reserve_what_they_may_take():
     assert reserve(order) == 0
     # NO against a book of 0.55 costs 0.45: 10 x 0.45 and 0.04 x 10 x 0.45 x 0.55.
     other = order_of("10", leg=1, limit_ticks=550_000)
-    assert D("4.599") <= reserve(other, "polymarket") <= D("4.5991")
-    sale = replace(other.intent, order=replace(other.intent.order, action="sell"))
-    assert reserve(Order(sale), "polymarket") == 0
+    assert D("4.599") <= reserve(other) <= D("4.5991")
 
 
 def test_coins_reserve_their_price():
@@ -237,7 +234,7 @@ def test_coins_reserve_their_price():
     intent = intent_of(PLAN, 0, 0, "2")
     coin = replace(intent.order, venue="kraken", outcome="base", limit_ticks=300_000, scale=Scale(2, 2))
     order = Order(replace(intent, order=coin, fee=FeeSchedule(FeeKind.BPS, 1_000)))
-    assert D("6006") <= reserve(order, "kraken") < D("6006.001")
+    assert D("6006") <= reserve(order) < D("6006.001")
 
 
 def test_records_say_what_is_new():
