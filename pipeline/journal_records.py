@@ -8,7 +8,7 @@ cannot get in. Pure; used by the journal, and by whoever reads or writes it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum
@@ -136,6 +136,12 @@ class ConfirmationRecord:
     status: str
     at_ns: int
     wall_ns: int = 0
+
+
+def standing(fills: Iterable[FillRecord], confirmations: Iterable[ConfirmationRecord]) -> list[FillRecord]:
+    """The fills that happened, or may have: all but those that failed."""
+    failed = {(each.venue, each.fill_id) for each in confirmations if each.status == FAILED}
+    return [fill for fill in fills if (fill.venue, fill.fill_id) not in failed]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ In: a worker's name or nothing. Out: the supervisor's answer in one line. Run by
 from __future__ import annotations
 
 import argparse
-import os
 import secrets
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from pipeline.cli.common import (
     add_data,
     complain,
     not_running,
+    person,
     run_directory_of,
     running_config,
     say,
@@ -65,8 +65,7 @@ def run(args: argparse.Namespace) -> int:
 def ask(directory: Path, command: str, args: dict[str, str]) -> Reply:
     """One request to the supervisor. Raises bus.BusError when there is none or it does not answer."""
     sealer = Sealer(bus.read_key(directory))
-    who = f"{os.environ.get('USER') or f'uid {os.geteuid()}'} pid {os.getpid()}"
-    request = Request(secrets.token_hex(8), command, args, who, SystemClock().monotonic_ns())
+    request = Request(secrets.token_hex(8), command, args, person(), SystemClock().monotonic_ns())
     frame = bus.ask(directory, sealer.seal(request), TIMEOUT_MS)
     try:
         return sealer.open(frame, Reply)

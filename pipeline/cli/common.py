@@ -78,3 +78,8 @@ def moment_text(wall_ns: int) -> str | None:
     if not wall_ns:
         return None
     return datetime.fromtimestamp(wall_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def person() -> str:
+    """Who gives a command."""
+    return f"{os.environ.get('USER') or f'uid {os.geteuid()}'} pid {os.getpid()}"

@@ -24,6 +24,7 @@ from pipeline.journal_records import (
     IntentRecord,
     OrderRecord,
     TradeRecord,
+    standing,
 )
 from pipeline.model import to_text
 from pipeline.money import money_text
@@ -170,11 +171,9 @@ def last_events(journal: JournalReader, account: str) -> dict[str, OrderRecord]:
 def order_rows(journal: JournalReader, account: str) -> list[Row]:
     """The orders for people: what was intended, and what became of it."""
     ends = last_events(journal, account)
-    failed = {(c.venue, c.fill_id) for c in journal.confirmations(account) if c.status == "FAILED"}
     filled: dict[str, int] = {}
-    for fill in journal.fills(account):
-        if (fill.venue, fill.fill_id) not in failed:
-            filled[fill.order_id] = filled.get(fill.order_id, 0) + fill.size_units
+    for fill in standing(journal.fills(account), journal.confirmations(account)):
+        filled[fill.order_id] = filled.get(fill.order_id, 0) + fill.size_units
     return [
         {
             "order_id": intent.order_id,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from pipeline.cli.common import (
     complain,
     last_config,
     moment_text,
+    person,
     run_directory_of,
     running_config,
     say,
@@ -98,11 +98,6 @@ def resume(args: argparse.Namespace, file: HaltFile, _clock: Clock) -> int:
     for cause in found.later:
         say(f"and then: {cause}")
     return OK
-
-
-def person() -> str:
-    """Who gives a command."""
-    return f"{os.environ.get('USER') or f'uid {os.geteuid()}'} pid {os.getpid()}"
 
 
 def told(found: Halt) -> dict[str, Any]:

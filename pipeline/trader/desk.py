@@ -17,7 +17,7 @@ from pipeline.config import Config
 from pipeline.lifecycle import Worker
 from pipeline.look import Look
 from pipeline.model import Action, Reason, Scale
-from pipeline.model_events import CLOSE, MODEL, SPOT
+from pipeline.model_events import CLOSE, MODEL, SPOT, OrderLeg
 from pipeline.money import to_decimal
 from pipeline.pairs import Direction
 from pipeline.pairs_checks import limits_of
@@ -32,7 +32,8 @@ from pipeline.trader.kelly_portfolio import Candidate, allocate, net_per_dollar_
 from pipeline.trader.ledger import Ledger
 from pipeline.trader.marks import value_now
 from pipeline.trader.orders import trade_id_of
-from pipeline.trader.plan import TAKER
+from pipeline.trader.plan import TAKER, TradePlan
+from pipeline.trader.quoting import Quote
 from pipeline.trader.record import Record
 from pipeline.trader.switch import Switch
 
@@ -199,8 +200,6 @@ class Desk:
 
     def _open(self, record: Record, priced: Priced, passed: risk.Passed) -> None:
         seen, edge = record.opportunity, passed.edge
-        record.priced(edge)
-        record.edge_evidence = edge_evidence(edge)
         venues = [plan.leg.venue for plan in priced.direction.legs]
         together = self.config.trader.legs == "together"
         plan = plan_for(
@@ -210,13 +209,28 @@ class Desk:
             first=-1 if together else self.executor.harder_leg(venues),
             mode=TAKER,
         )  # fmt: skip
-        record.trade_id = plan.trade_id
         orders = pairs.order_legs(priced.direction, edge, scales_of(priced.looks))
-        reason = self.executor.open(plan, passed, orders, priced.looks, record)
+        self.send(record, plan, passed, orders, priced)
+
+    def send(
+        self,
+        record: Record,
+        plan: TradePlan,
+        passed: risk.Passed,
+        orders: Sequence[OrderLeg],
+        priced: Priced,
+        quote: Quote | None = None,
+    ) -> bool:
+        """Have what passed committed and sent, and say in the record what became of it; whether it was."""
+        record.priced(passed.edge)
+        record.edge_evidence = edge_evidence(passed.edge)
+        record.trade_id = plan.trade_id
+        reason = self.executor.open(plan, passed, orders, priced.looks, record, quote)
         if reason:
             record.refuse(reason, Decimal(0), Decimal(1))
-            return
+            return False
         record.action = Action.APPROVED
+        return True
 
 
 def scales_of(looks: Sequence[Look | None]) -> list[Scale]:

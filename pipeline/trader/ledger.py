@@ -13,7 +13,7 @@ from decimal import Decimal
 
 from pipeline.config import KellyConfig, TraderConfig
 from pipeline.journal import Journal, JournalError
-from pipeline.journal_records import FillRecord, SettlementRecord, SwitchRecord, TradeRecord
+from pipeline.journal_records import FAILED, FillRecord, SettlementRecord, SwitchRecord, TradeRecord
 from pipeline.model import EXACT, MarketResult
 from pipeline.pairs import Direction, least_held
 from pipeline.trader.broker import OrderEvent, OrderIntent, OrderStatus
@@ -139,7 +139,7 @@ class Ledger:
             self.positions.apply(booked.confirmations)
             for fill in booked.fills:
                 self._note(fill)
-            found.failed = sum(record.status == "FAILED" for record in booked.confirmations)
+            found.failed = sum(record.status == FAILED for record in booked.confirmations)
         for trade, event in told:
             order = trade.order(event.order_id)
             answered = event.status is not OrderStatus.NOT_FOUND and not order.heard_ns

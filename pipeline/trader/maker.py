@@ -12,14 +12,14 @@ from decimal import Decimal
 
 from pipeline.clock import Clock
 from pipeline.edge import Edge
-from pipeline.model import Action, Confidence, Reason
+from pipeline.model import Confidence, Reason
 from pipeline.money import to_micros
 from pipeline.pairs import Direction
 from pipeline.pricing import Priced
 from pipeline.trader import risk
 from pipeline.trader.broker import Refused
 from pipeline.trader.desk import Desk
-from pipeline.trader.evidence import edge_evidence, kelly_room, look_of, plan_for
+from pipeline.trader.evidence import kelly_room, look_of, plan_for
 from pipeline.trader.plan import MAKER_HEDGE
 from pipeline.trader.quoting import Pull, Quote, pick, propose, quotable, review
 from pipeline.trader.record import Record
@@ -167,19 +167,13 @@ class Maker:
         if isinstance(outcome, Refused):
             record.refuse(outcome.reason, outcome.value, outcome.limit)
             return
-        record.priced(made.edge)
-        record.edge_evidence = edge_evidence(made.edge)
         plan = plan_for(
             record.trade_id, priced, made.edge,
             race_ppm=PPM, latency_ns=desk.executor.latency_ns(made.order.venue), first=made.leg,
             mode=MAKER_HEDGE,
         )  # fmt: skip
-        reason = desk.executor.open(plan, outcome, made.orders, priced.looks, record, made)
-        if reason:
-            record.refuse(reason, Decimal(0), Decimal(1))
-            return
-        record.action = Action.APPROVED
-        self._quotes[plan.trade_id] = made
+        if desk.send(record, plan, outcome, made.orders, priced, made):
+            self._quotes[plan.trade_id] = made
 
     def _record(self, quote: Quote, now: int, sequence: int) -> Record:
         """A quote as a decision: nobody sent it, so it stands for itself."""

@@ -33,15 +33,12 @@ from decimal import Decimal
 from enum import IntEnum
 
 from pipeline.fees import fee_high
-from pipeline.journal_records import ConfirmationRecord, FillRecord, OrderRecord
+from pipeline.journal_records import CONFIRMED, FAILED, ConfirmationRecord, FillRecord, OrderRecord
 from pipeline.model import EXACT
 from pipeline.model_events import order_price_ticks
 from pipeline.money import to_decimal
 from pipeline.trader.broker import OrderEvent, OrderFill, OrderIntent, OrderStatus
 from pipeline.trader.plan import TradePlan
-
-CONFIRMED, FAILED = "CONFIRMED", "FAILED"
-"""What becomes of a provisional fill, as the journal writes it."""
 
 
 class OrderState(IntEnum):

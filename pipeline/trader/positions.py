@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 
-from pipeline.journal_records import CashRecord, ConfirmationRecord, FillRecord, SettlementRecord
+from pipeline.journal_records import FAILED, CashRecord, ConfirmationRecord, FillRecord, SettlementRecord
 from pipeline.model import EXACT, MarketResult
 from pipeline.money import to_decimal
 from pipeline.trader.holding import (
@@ -39,8 +39,6 @@ from pipeline.trader.holding import (
 )
 from pipeline.trader.lots import Lot, Lots, Split
 from pipeline.trader.results import Results
-
-FAILED = "FAILED"
 
 Record = FillRecord | SettlementRecord | ConfirmationRecord | CashRecord
 

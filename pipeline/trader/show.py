@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from pipeline.halt import Halt
+from pipeline.journal_records import standing
 from pipeline.trader.calibration import Outcome, outcomes_of
 from pipeline.trader.desk import Desk
 from pipeline.trader.equity import EquityCurve
@@ -84,10 +85,7 @@ class Show:
     def past_outcomes(self, account: str) -> list[Outcome]:
         """How the trades of earlier runs of this account came out, from the journal."""
         journal = self._ledger.journal
-        failed = {
-            (each.venue, each.fill_id) for each in journal.confirmations(account) if each.status == "FAILED"
-        }
-        fills = [fill for fill in journal.fills(account) if (fill.venue, fill.fill_id) not in failed]
+        fills = standing(journal.fills(account), journal.confirmations(account))
         open_trades = self._ledger.trades
         ended = [trade for trade in journal.trades(account) if trade.trade_id not in open_trades]
         return outcomes_of(ended, fills)

@@ -20,7 +20,7 @@ from pipeline.crash import from_environment
 from pipeline.decision_log import DECISIONS_FILE, DecisionLog
 from pipeline.halt import HALT_FILE, Halt
 from pipeline.journal import Journal, JournalError
-from pipeline.journal_records import LEDGER_FILE, FillRecord, RunRecord
+from pipeline.journal_records import LEDGER_FILE, FillRecord, RunRecord, standing
 from pipeline.lifecycle import SUPERVISOR_PID, Worker
 from pipeline.model import Action, MarketResult, Reason
 from pipeline.trader.calibration import Calibration, outcome_of, outcome_row, shown_of
@@ -259,8 +259,7 @@ class Trader:
         except JournalError as error:
             self.executor.journal_failed(error)
             return []
-        failed = {(each.venue, each.fill_id) for each in parts.confirmations if each.status == "FAILED"}
-        fills = [fill for fill in parts.fills if (fill.venue, fill.fill_id) not in failed]
+        fills = standing(parts.fills, parts.confirmations)
         if trade.state is not TradeState.UNHEDGED:
             self._outcomes += 1
             outcome = outcome_of(

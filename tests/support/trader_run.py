@@ -43,7 +43,7 @@ from pipeline.config import (
 )
 from pipeline.halt import HALT_FILE, HaltFile
 from pipeline.journal_reader import JournalReader, open_readonly
-from pipeline.journal_records import LEDGER_FILE
+from pipeline.journal_records import LEDGER_FILE, standing
 from pipeline.lifecycle import CONFIG_FILE, RUN_DIRECTORY
 from pipeline.model import BookState, FeeKind, MarketStatus
 from pipeline.paper.orders import Status
@@ -409,10 +409,7 @@ class TraderRun:
             assert ledger.verify() == []
             assert ledger.open_intents() == []
             committed = {intent.order_id for trade in ledger.trades() for intent in trade.intents}
-            failed = {
-                (each.venue, each.fill_id) for each in ledger.confirmations() if each.status == "FAILED"
-            }
-            fills = [fill for fill in ledger.fills() if (fill.venue, fill.fill_id) not in failed]
+            fills = standing(ledger.fills(), ledger.confirmations())
         assert set(venue.bookings) <= committed, "an order without a committed intent"
         assert {name: count for name, count in venue.bookings.items() if count > 1} == {}, "sent twice"
         assert {fill.fill_id: fill.order_id for fill in fills} == venue.fills, "fills differ"
