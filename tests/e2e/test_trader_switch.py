@@ -128,7 +128,8 @@ def test_the_days_loss_is_remembered(tmp_path: Path) -> None:
     and is not halted again for what a person knows.
     """
     risk = msgspec.structs.replace(EASY, daily_loss_usd="2")
-    with TraderRun(tmp_path, risk=risk, **VENUES) as run:
+    # Books that stay: what is held must not be worth more, and the loss less, after the restart.
+    with TraderRun(tmp_path, risk=risk, calm=True, **VENUES) as run:
         run.start()
         halt = run.wait_for(run.halt.read)
         assert "since 00:00 UTC, limit $2" in halt.cause
