@@ -5,6 +5,7 @@ lab hand down a `ManualClock`, so no other module can read the time behind its c
 """
 
 import time
+from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -104,3 +105,10 @@ class ManualClock:
         """Move both clocks forward by `ns` nanoseconds."""
         self._monotonic_ns += ns
         self._wall_ns += ns
+
+
+def moment_text(wall_ns: int) -> str | None:
+    """A wall-clock time as ISO-8601 in UTC, to the second; None for 0, which no moment is."""
+    if not wall_ns:
+        return None
+    return datetime.fromtimestamp(wall_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

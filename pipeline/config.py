@@ -13,8 +13,47 @@ from decimal import Decimal
 
 import msgspec
 
+from pipeline.config_operations import (
+    AlertRuleConfig,
+    AlertsConfig,
+    ControlConfig,
+    DashboardConfig,
+    LabConfig,
+    LogsConfig,
+    ObserverConfig,
+    SupervisorConfig,
+)
 from pipeline.model import StateLimits
 from pipeline.model_events import Digital, Event, EventLeg, Review
+
+__all__ = [
+    "SIMULATED",
+    "AlertRuleConfig",
+    "AlertsConfig",
+    "Config",
+    "ControlConfig",
+    "DashboardConfig",
+    "DigitalConfig",
+    "EventConfig",
+    "FeeConfig",
+    "KellyConfig",
+    "LabConfig",
+    "LegConfig",
+    "LogsConfig",
+    "ObserverConfig",
+    "ReviewConfig",
+    "RiskConfig",
+    "ScannerConfig",
+    "ShmConfig",
+    "SupervisorConfig",
+    "TierConfig",
+    "TraderConfig",
+    "VenueConfig",
+    "decode",
+    "encode",
+    "parse_time_ns",
+    "sealed",
+]
 
 SIMULATED = "sim"
 
@@ -171,34 +210,6 @@ class TraderConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     inventory: dict[str, dict[str, str]] = {}
 
 
-class SupervisorConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """[supervisor]: restarts. Seconds."""
-
-    restart_delay: float = 0.25
-    max_restart_delay: float = 30.0
-    healthy_after: float = 60.0
-    hung_after: float = 2.0
-    stop_after: float = 2.0
-
-
-class LabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """[lab]: the simulated venues. `divergence` scales how far venues drift apart; 0 is never.
-
-    `scenario` names a script of what goes wrong and when (docs/SCENARIOS.md), "" for none.
-    """
-
-    seed: int = 7
-    divergence: float = 1.0
-    scenario: str = ""
-
-
-class DashboardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """[dashboard]: the screen. Data older than `stale_seconds` is marked."""
-
-    refresh_ms: int = 500
-    stale_seconds: float = 5.0
-
-
 class LegConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One leg of an event."""
 
@@ -276,6 +287,7 @@ def _leg(leg: LegConfig) -> EventLeg:
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Everything a worker may ask. `version` grows with every change; `hash` names the content.
 
+    `source` is the path of config.toml.
     `simulated` names the venues that are the lab's (url = "sim"). Directories are absolute. `account`
     is whose money it is: "paper", or one of its own for every simulated world, which ends with its run.
     """
@@ -288,6 +300,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     account: str = "paper"
     started_wall_ns: int = 0
     instance: str = ""
+    source: str = ""
     data_directory: str = ""
     run_directory: str = ""
     shm_directory: str = ""
@@ -299,6 +312,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kelly: KellyConfig = KellyConfig()
     trader: TraderConfig = TraderConfig()
     supervisor: SupervisorConfig = SupervisorConfig()
+    control: ControlConfig = ControlConfig()
+    logs: LogsConfig = LogsConfig()
+    observer: ObserverConfig = ObserverConfig()
+    alerts: AlertsConfig = AlertsConfig()
     lab: LabConfig = LabConfig()
     dashboard: DashboardConfig = DashboardConfig()
     events: tuple[EventConfig, ...] = ()
@@ -332,7 +349,7 @@ def parse_time_ns(text: str) -> int:
 
 def sealed(config: Config) -> Config:
     """The config with `hash` set to the SHA-256 of its content; version and hash themselves left out."""
-    plain = msgspec.structs.replace(config, version=0, hash="")
+    plain = msgspec.structs.replace(config, version=0, hash="", source="")
     digest = hashlib.sha256(msgspec.json.encode(plain, order="deterministic")).hexdigest()
     return msgspec.structs.replace(config, hash=digest)
 

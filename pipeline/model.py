@@ -119,6 +119,7 @@ class WorkerState(IntEnum):
     STOPPING = 3
     STOPPED = 4
     HUNG = 5
+    FLAPPING = 6
 
 
 class Confidence(IntEnum):

@@ -34,6 +34,7 @@ from shm.records_trader import (
 )
 
 __all__ = [
+    "ALERT",
     "CALIBRATION",
     "CASH",
     "DECISION",
@@ -44,13 +45,16 @@ __all__ = [
     "KELLY",
     "LIFE",
     "MARKET",
+    "OBSERVER",
     "ORDER",
     "OUTCOME",
     "POSITION",
     "QUOTE",
     "RUN",
     "SUMMARY",
+    "USAGE",
     "WORKER",
+    "AlertRow",
     "CalibrationRow",
     "CashRow",
     "DecisionRow",
@@ -63,6 +67,7 @@ __all__ = [
     "LifeRow",
     "MarketId",
     "MarketRow",
+    "ObserverRow",
     "OrderRow",
     "OutcomeRow",
     "PositionRow",
@@ -71,6 +76,7 @@ __all__ = [
     "Short",
     "SummaryRow",
     "Title",
+    "UsageRow",
     "Venue",
     "WorkerRow",
 ]
@@ -257,16 +263,65 @@ class WorkerRow(NamedTuple):
     detail: Annotated[str, 96]
 
 
+class UsageRow(NamedTuple):
+    """Supervisor: what a worker process takes of the machine, measured once a second; row i is worker i's.
+
+    `cpu_permille` is of one core, over the last second; the switches are counts since its start.
+    """
+
+    name: Annotated[str, 48]
+    pid: int
+    cpu_permille: int
+    rss_bytes: int
+    descriptors: int
+    threads: int
+    voluntary_switches: int
+    involuntary_switches: int
+    measured_ns: int
+
+
 class RunRow(NamedTuple):
-    """Supervisor: the run as a whole."""
+    """Supervisor: the run as a whole, and what became of the last change of its configuration.
+
+    `config_problem` is why the files as they are now do not hold ("" if they do): the run goes on with the
+    last good ones. `config_waits` says which changed keys wait for which restart ("" for none).
+    """
 
     instance: Short
     profile: Short
     mode: Short
     data_directory: Annotated[str, 200]
+    config_source: Annotated[str, 200]
     config_hash: Annotated[str, 64]
+    config_problem: Annotated[str, 400]
+    config_waits: Annotated[str, 400]
+    config_read_wall_ns: int
     program_version: Short
     simulated: int
+
+
+class AlertRow(NamedTuple):
+    """Observer: one of its last alerts, a ring. `state`: 0 waits, 1 sent, 2 failed, 3 kept back by the limit
+    of alerts an hour, 4 nobody to send it to. `cleared` is 1 where the alert says that something is over.
+    """
+
+    sequence: int
+    wall_ns: int
+    rule: Annotated[str, 32]
+    subject: Annotated[str, 64]
+    text: Annotated[str, 200]
+    cleared: int
+    state: int
+
+
+class ObserverRow(NamedTuple):
+    """Observer: where its metrics are (port 0: nowhere) and when it last wrote each export."""
+
+    metrics_port: int
+    orderbooks_wall_ns: int
+    bot_state_wall_ns: int
+    opportunities_wall_ns: int
+    positions_wall_ns: int
 
 
 ERROR = Record(ErrorRow)
@@ -275,4 +330,7 @@ EVENT = Record(EventRow)
 LIFE = Record(LifeRow)
 QUOTE = Record(QuoteRow)
 WORKER = Record(WorkerRow)
+USAGE = Record(UsageRow)
 RUN = Record(RunRow)
+ALERT = Record(AlertRow)
+OBSERVER = Record(ObserverRow)

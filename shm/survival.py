@@ -3,7 +3,7 @@
 In: the class of a life as label text, its length, and whether its end was seen. Out: per class two rows of
 counts, ended and censored, by the logarithm of the length. Written by the scanner when an opportunity
 ends, read by it again after a restart and by anyone who shows them. What the counts mean is said by
-`pipeline.scanner.survival`.
+`pipeline.survival`.
 
 A row is a WORDS row: 12 words of label, a use number, 3 spare, then a count of ended and a count of
 censored lives for each bucket of LIVES. A free row has no label. When all rows are taken, the class that

@@ -31,6 +31,11 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct]]] = [
     (models.Kelly, plain.KellyConfig),
     (models.Trader, plain.TraderConfig),
     (models.Supervisor, plain.SupervisorConfig),
+    (models.Control, plain.ControlConfig),
+    (models.Logs, plain.LogsConfig),
+    (models.Observer, plain.ObserverConfig),
+    (models.AlertRule, plain.AlertRuleConfig),
+    (models.Alerts, plain.AlertsConfig),
     (models.Lab, plain.LabConfig),
     (models.Dashboard, plain.DashboardConfig),
     (models.Leg, plain.LegConfig),
@@ -39,10 +44,10 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct]]] = [
     (models.Event, plain.EventConfig),
 ]
 RESOLVED = set(
-    "version hash profile mode simulated account started_wall_ns instance"
+    "version hash profile mode simulated account started_wall_ns instance source"
     " data_directory run_directory shm_directory".split()
 )
-SETTINGS = "shm scanner risk kelly trader supervisor lab dashboard".split()
+SETTINGS = "shm scanner risk kelly trader supervisor control logs observer alerts lab dashboard".split()
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -71,13 +70,6 @@ def say(text: str) -> None:
     """One line on stdout, at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
-
-
-def moment_text(wall_ns: int) -> str | None:
-    """A wall-clock time as ISO-8601 in UTC, to the second; None for 0, which no moment is."""
-    if not wall_ns:
-        return None
-    return datetime.fromtimestamp(wall_ns // 10**9, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def person() -> str:

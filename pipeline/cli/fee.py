@@ -13,9 +13,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from pipeline.cli.common import BAD_CONFIG, FAILED, OK, ROOT, USAGE, add_data, complain, moment_text, say
+from pipeline.cli.common import BAD_CONFIG, FAILED, OK, ROOT, USAGE, add_data, complain, say
 from pipeline.cli.parser import did_you_mean
 from pipeline.cli.settings import resolve_or_complain
+from pipeline.clock import moment_text
 from pipeline.config import Config
 from pipeline.config_schema.checks import KNOWN_VENUES, is_known
 from pipeline.fees import (

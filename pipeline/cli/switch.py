@@ -19,13 +19,12 @@ from pipeline.cli.common import (
     add_data,
     complain,
     last_config,
-    moment_text,
     person,
     run_directory_of,
     running_config,
     say,
 )
-from pipeline.clock import Clock, SystemClock
+from pipeline.clock import Clock, SystemClock, moment_text
 from pipeline.config import Config
 from pipeline.halt import HALT_FILE, Halt, HaltFile
 from pipeline.trader.broker import OrderStatus

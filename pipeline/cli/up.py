@@ -17,8 +17,8 @@ from typing import Any
 
 import msgspec
 
+from pipeline import status
 from pipeline.bus import CONTROL, BusError, RoleTakenError
-from pipeline.cli import status
 from pipeline.cli.ask import ask, gone
 from pipeline.cli.common import (
     ALREADY_RUNNING,

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from dashboard.reasons import limit_keys, reason_sentence
-from pipeline.cli.common import moment_text
-from pipeline.cli.status import rejections
 from pipeline.cli.why_facts import Memory
+from pipeline.clock import moment_text
 from pipeline.decision_log import DECISIONS_FILE, DecisionLogError, read_decisions
 from pipeline.model import Action, to_text
+from pipeline.status import rejections
 from shm import records
 from shm.tables import TableReader, read_counters, read_ring
 

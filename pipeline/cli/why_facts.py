@@ -17,7 +17,6 @@ import msgspec
 
 from dashboard.reasons import limit_keys, reason_plain, reason_sentence
 from pipeline.books import FeedBooks
-from pipeline.cli.status_hops import refusals
 from pipeline.cli.why_legs import age_ms, leg_facts, review_facts
 from pipeline.cli.why_numbers import (
     confidence,
@@ -38,6 +37,7 @@ from pipeline.pairs import Direction, closing, directions
 from pipeline.pairs_checks import Verdict, limits_of
 from pipeline.pricing import Priced, price
 from pipeline.scanner.trader_view import TraderView
+from pipeline.status.hops import refusals
 from shm.records import EVENT, QUOTE, EventRow, QuoteRow
 from shm.segment import View
 from shm.tables import TableReader

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from pipeline.cli.common import moment_text
+from pipeline.clock import moment_text
 from pipeline.config import ReviewConfig
 from pipeline.look import Look
 from pipeline.model import BookFault, BookFlag, FeeKind, FeeSchedule, Ladder, MarketStatus, to_text

@@ -1,4 +1,4 @@
-"""Work: the worker processes: feed VENUE, scanner, trader, paper, lab.
+"""Work: the worker processes: feed VENUE, scanner, trader, paper, observer, lab.
 
 In: run/config.json when the supervisor (or a run of one's own) is there, else config.toml. Out: the
 worker, until it is told to stop. Started by the supervisor; a person may start one by hand.
@@ -46,6 +46,10 @@ def run(args: argparse.Namespace) -> int:
             return run_trader(config, clock)
         elif args.command == "paper":
             return run_paper(config, clock)
+        elif args.command == "observer":
+            from pipeline.observer.worker import Observer
+
+            Observer(config, clock).run()
         else:
             from pipeline.lab.worker import Lab
 

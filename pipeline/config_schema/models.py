@@ -211,6 +211,68 @@ class Supervisor(Model):
     healthy_after: float = _seconds(60.0, LIVE, "life after which restarts are forgiven", 0.1, 86_400)
     hung_after: float = _seconds(2.0, LIVE, "silence after which a worker is killed", 0.5, 600)
     stop_after: float = _seconds(2.0, LIVE, "time to end in before a worker is killed", 0.1, 600)
+    restart_limit: int = _key(5, LIVE, "restarts within restart_window before FLAPPING", ge=1, le=10_000)
+    restart_window: float = _seconds(60.0, LIVE, "time in which restarts are counted", 1, 86_400)
+    memory_mb: int = _key(1024, LIVE, "MiB a worker may take; 0 no limit", ge=0, le=10**6)
+    archive_days: float = _key(
+        7.0, LIVE, "days after its last event's close a file of events/ is archived", ge=0, le=3650
+    )
+
+
+class Control(Model):
+    """[control]"""
+
+    tcp: Word = _key("", ALL, 'tcp://ADDRESS:PORT for commands from other machines; "" is none')
+    key_file: Word = _key("", ALL, "file of our own CURVE secret key, mode 0600")
+    allowed_keys: tuple[Word, ...] = _key((), ALL, "CURVE public keys of those who may command")
+
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+class Logs(Model):
+    """[logs]"""
+
+    level: Level = _key("info", LIVE, "least severe line that is written")
+    levels: dict[Name, Level] = _key({}, LIVE, "the same for single workers")
+    max_mb: int = _key(5, WORKER, "MiB of a file before the next is begun", ge=1, le=1000)
+    files: int = _key(3, WORKER, "older files kept of each worker", ge=1, le=100)
+
+
+class Observer(Model):
+    """[observer]"""
+
+    enabled: bool = _key(True, ALL, "whether files, metrics and alerts are made")
+    export_ms: int = _key(1000, LIVE, "ms between two writings of books, opportunities", ge=100, le=3_600_000)
+    state_seconds: float = _seconds(60.0, LIVE, "longest time between two writings of the state", 0.1, 86_400)
+    metrics: bool = _key(True, WORKER, "whether Prometheus may ask, on this machine")
+    metrics_port: int = _key(0, WORKER, "TCP port for that; 0 is any free one", ge=0, le=65_535)
+
+
+class AlertRule(Model):
+    """One of [alerts.rules]"""
+
+    enabled: bool | None = _key(None, LIVE, "whether it is told")
+    limit: Dollars | None = _key(None, LIVE, "in the rule's own unit, from where it is told")
+    for_s: float | None = _key(None, LIVE, "seconds it must hold before it is told", ge=0, le=86_400)
+    repeat_s: float | None = _key(None, LIVE, "seconds before the same is told again", ge=1, le=604_800)
+
+
+RULES = Literal[
+    "large_opportunity", "disconnect", "stale_book", "flapping", "unhedged", "loss_limit", "halt", "disk",
+    "clock_skew",
+]  # fmt: skip
+
+
+class Alerts(Model):
+    """[alerts]"""
+
+    urls_env: Variable = _key("", LIVE, "environment variable that holds the addresses, one a line")
+    urls_file: Word = _key("", LIVE, "file that holds them, mode 0600")
+    urls_keyring: Word = _key("", LIVE, "keyring entry that holds them, as SERVICE/NAME")
+    max_per_hour: int = _key(20, LIVE, "messages in an hour", ge=1, le=3600)
+    daily_at: Word = _key("", LIVE, 'time of day of a daily summary, UTC, such as "07:00"; "" is none')
+    rules: dict[RULES, AlertRule] = _key({}, LIVE, "what is told, where it differs from the rule's own")
 
 
 class Lab(Model):
@@ -289,6 +351,10 @@ class File(Model):
     kelly: Kelly = Kelly()
     trader: Trader = Trader()
     supervisor: Supervisor = Supervisor()
+    control: Control = Control()
+    logs: Logs = Logs()
+    observer: Observer = Observer()
+    alerts: Alerts = Alerts()
     lab: Lab = Lab()
     dashboard: Dashboard = Dashboard()
     events: tuple[Event, ...] = ()

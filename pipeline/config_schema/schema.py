@@ -69,9 +69,10 @@ def resolve(
     valid, found, bad = _validate(layers)
     problems += found
     if valid is not None:
-        config = build(
-            valid.model_dump(), name, directories(valid.shm.directory, data_directory, environ, uid)
-        )
+        where = directories(valid.shm.directory, data_directory, environ, uid) | {
+            "source": os.path.abspath(path)
+        }
+        config = build(valid.model_dump(), name, where)
         for finding in (*check(config), *check_events(config), *check_keys(config, environ)):
             if not any(finding.path[: len(key)] == key for key in bad):
                 origin = layers.origin(finding.path)

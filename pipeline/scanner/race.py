@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from pipeline.model import Reason
-from pipeline.scanner.survival import Survival
+from pipeline.survival import Survival
 from shm.records import LifeRow
 from shm.survival import SurvivalTable
 

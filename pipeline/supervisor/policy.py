@@ -70,6 +70,8 @@ def step(
             return (standing, Action.NONE) if facts.alive else _ended(standing, now_ns, limits, jitter)
         case WorkerState.BACKOFF:
             return _backoff(standing, now_ns)
+        case WorkerState.FLAPPING:
+            return standing, Action.NONE
         case WorkerState.STOPPING:
             return _stopping(standing, facts, now_ns, limits)
 

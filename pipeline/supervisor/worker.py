@@ -329,7 +329,11 @@ class Supervisor:
             config.profile,
             config.mode,
             config.data_directory,
+            config.source,
             config.hash,
+            "",
+            "",
+            self._clock.wall_ns(),
             VERSION,
             int(bool(config.simulated)),
         )

@@ -19,13 +19,14 @@ from pipeline.lifecycle import Worker
 from pipeline.look import Look
 from pipeline.model import Reason
 from pipeline.model_events import OrderLeg
+from pipeline.model_orders import OrderState
 from pipeline.trader import risk
 from pipeline.trader import trade_steps as steps
 from pipeline.trader.broker import Approved, Broker, OrderEvent, OrderIntent, Purpose, Style
 from pipeline.trader.claims import is_left
 from pipeline.trader.evidence import intents_for, kelly_evidence, repair_evidence, trade_record
 from pipeline.trader.ledger import Ledger
-from pipeline.trader.orders import OrderState, order_id_of
+from pipeline.trader.orders import order_id_of
 from pipeline.trader.plan import TradePlan
 from pipeline.trader.quoting import Quote
 from pipeline.trader.record import Record

@@ -15,6 +15,7 @@ from pipeline.config import KellyConfig, TraderConfig
 from pipeline.journal import Journal, JournalError
 from pipeline.journal_records import FAILED, FillRecord, SettlementRecord, SwitchRecord, TradeRecord
 from pipeline.model import EXACT, MarketResult
+from pipeline.model_orders import OrderState
 from pipeline.pairs import Direction, least_held
 from pipeline.trader.broker import OrderEvent, OrderIntent, OrderStatus
 from pipeline.trader.claims import Claim, Held, claims, order_claims, sales
@@ -22,7 +23,6 @@ from pipeline.trader.holding import Dust, Key, Mark, yes_value
 from pipeline.trader.kelly import KellyPositionSizer, KellySizeMode
 from pipeline.trader.orders import (
     Order,
-    OrderState,
     confirmation_records,
     fill_records,
     order_record,

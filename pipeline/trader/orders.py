@@ -30,30 +30,15 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass
 from decimal import Decimal
-from enum import IntEnum
 
 from pipeline.fees import fee_high
 from pipeline.journal_records import CONFIRMED, FAILED, ConfirmationRecord, FillRecord, OrderRecord
 from pipeline.model import EXACT
 from pipeline.model_events import order_price_ticks
+from pipeline.model_orders import OrderState
 from pipeline.money import to_decimal
 from pipeline.trader.broker import OrderEvent, OrderFill, OrderIntent, OrderStatus
 from pipeline.trader.plan import TradePlan
-
-
-class OrderState(IntEnum):
-    """Where an order is. The first five numbers after SENT are the broker's `OrderStatus`."""
-
-    INTENT = -1
-    SENT = 0
-    ACCEPTED = 1
-    PARTIAL = 2
-    FILLED = 3
-    CANCELLED = 4
-    REJECTED = 5
-    UNKNOWN = 6
-    NOT_SENT = 7
-
 
 _S = OrderState
 FINAL = frozenset({_S.FILLED, _S.CANCELLED, _S.REJECTED, _S.NOT_SENT})

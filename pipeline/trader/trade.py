@@ -26,9 +26,10 @@ from enum import Enum
 
 from pipeline.journal_records import ConfirmationRecord, FillRecord, OrderRecord
 from pipeline.model import EXACT
+from pipeline.model_orders import OrderState
 from pipeline.money import to_decimal
 from pipeline.trader.broker import REPAIRS, OrderEvent, OrderFill, OrderIntent, Purpose, Style
-from pipeline.trader.orders import Order, OrderState, order_id_of
+from pipeline.trader.orders import Order, order_id_of
 from pipeline.trader.plan import TAKER, TradePlan
 from pipeline.trader.trade_steps import (
     ENDED,

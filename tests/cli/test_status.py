@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from pipeline.cli import status, status_text
+from pipeline import status
+from pipeline.cli import status_text
 from pipeline.cli.common import NOT_RUNNING, OK, run_directory_of
 from pipeline.cli.main import main
 from pipeline.clock import ManualClock, SystemClock

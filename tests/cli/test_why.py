@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from pipeline.cli import why
 from pipeline.cli.common import NOT_RUNNING, OK, USAGE, run_directory_of
-from pipeline.cli.status import attach_all
 from pipeline.cli.why_decisions import decision_facts
 from pipeline.cli.why_facts import Memory, event_facts
 from pipeline.cli.why_text import event_lines, list_lines
@@ -27,6 +26,7 @@ from pipeline.pairs_checks import Verdict
 from pipeline.scanner import segment as scanner_parts
 from pipeline.scanner.lead_lag import LeadSummary
 from pipeline.scanner.rows import Belief, event_row, named_row
+from pipeline.status import attach_all
 from shm import records
 from shm import segment as segments
 from shm.tables import Counters, RingWriter, TableWriter, counter_section, error_section

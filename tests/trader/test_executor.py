@@ -9,9 +9,9 @@ import pytest
 
 from pipeline.journal import JournalError
 from pipeline.model import MarketResult, MarketStatus, Reason
+from pipeline.model_orders import OrderState
 from pipeline.trader.broker import OrderEvent, OrderFill, OrderStatus, Purpose, Style
 from pipeline.trader.ledger import Ledger
-from pipeline.trader.orders import OrderState
 from pipeline.trader.recovery import recover
 from pipeline.trader.trade import TradeState
 from tests.support.trader_parts import Parts

@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import pytest
 
+from pipeline.model_orders import OrderState
 from pipeline.trader.broker import OrderStatus as R
 from pipeline.trader.broker import Purpose, Style
-from pipeline.trader.orders import OrderState, confirmation_records, fill_records, order_record
+from pipeline.trader.orders import confirmation_records, fill_records, order_record
 from pipeline.trader.plan import MAKER_HEDGE
 from pipeline.trader.trade import (
     Alarm,

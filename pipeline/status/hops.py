@@ -2,14 +2,14 @@
 opportunities live.
 
 In: the segments of scanner and trader. Out: parts of the status object; empty where a process is not there
-or keeps nothing of the kind. Used by `status` and `why`.
+or keeps nothing of the kind. Used by `pipeline.status` and `why`.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from pipeline.scanner.survival import Survival
+from pipeline.survival import Survival
 from shm.histogram import read_recent
 from shm.records import EVENT
 from shm.segment import View

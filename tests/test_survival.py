@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.scanner.survival import Sample, Survival, kaplan_meier
+from pipeline.survival import Sample, Survival, kaplan_meier
 from shm.survival import LIVES, LifeCounts
 
 MS = 1_000_000

@@ -1,7 +1,7 @@
 """Status account: what the trader says of its account: switches, positions, orders, Kelly, predictions.
 
 In: the trader's segment, the HALT file. Out: parts of the status object, money and sizes as decimal text;
-empty where there is no trader. Used by `status`.
+empty where there is no trader. Used by `pipeline.status`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pipeline.cli.common import moment_text
+from pipeline.clock import moment_text
 from pipeline.halt import HALT_FILE, HaltFile
 from pipeline.model import to_text
-from pipeline.trader.orders import OrderState
+from pipeline.model_orders import OrderState
 from shm import records
 from shm.layout import Record
 from shm.segment import View
