@@ -54,11 +54,15 @@ class Settings(Protocol):
         """Whether a file is not what it was when it was last read; a look at each file's stamp, no more."""
         ...
 
-    def read(self, running: Config) -> Tuned:
-        """Read all files again, as a whole. Raises SettingsError."""
+    def read(self, running: Config, held: frozenset[str]) -> Tuned:
+        """Read all files again, as a whole. Raises SettingsError.
+
+        Events of `running` that the files have no longer, and whose ids are `held`, stay: what is held of a
+        market must go on being marked and settled.
+        """
         ...
 
-    def write(self, running: Config, assignments: Sequence[str]) -> Tuned:
+    def write(self, running: Config, assignments: Sequence[str], held: frozenset[str]) -> Tuned:
         """Write "section.key=value" each into the file, comments kept, all or none, then as `read`.
 
         Raises SettingsError, and then the file is what it was.
