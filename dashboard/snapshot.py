@@ -23,7 +23,11 @@ CONNECTED = (ConnectionState.UP, ConnectionState.POLLING)
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """The run as a whole. `seen` is False until a supervisor's memory was read once."""
+    """The run as a whole. `seen` is False until a supervisor's memory was read once.
+
+    `config_problem` says why the files as they are now do not hold, `config_waits` which changed keys wait
+    for which restart; both "" where there is nothing to say.
+    """
 
     seen: bool = False
     alive: bool = False
@@ -34,6 +38,10 @@ class RunView:
     uptime_ns: int = 0
     beat_age_ns: int = 0
     pid: int = 0
+    config_version: int = 0
+    config_hash: str = ""
+    config_problem: str = ""
+    config_waits: str = ""
 
 
 @dataclass(frozen=True, slots=True)

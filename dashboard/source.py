@@ -224,6 +224,10 @@ def _run(supervisor: Attachment, now_ns: int) -> RunView:
         uptime_ns=max(0, now_ns - header.started_ns) if alive else 0,
         beat_age_ns=supervisor.beat_age_ns(now_ns),
         pid=header.pid,
+        config_version=header.config_version,
+        config_hash=row.config_hash,
+        config_problem=row.config_problem,
+        config_waits=row.config_waits,
     )
 
 

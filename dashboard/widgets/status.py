@@ -83,9 +83,11 @@ def _badges(snapshot: Snapshot) -> Line:
 
 
 def _what(snapshot: Snapshot) -> str:
-    """Profile and order mode: demo/taker."""
+    """Profile, order mode, and which configuration is in force: demo/taker v3."""
     mode = snapshot.summary.mode if snapshot.summary is not None else ""
-    return f"{snapshot.run.profile}/{mode}" if mode else snapshot.run.profile
+    run = snapshot.run
+    what = f"{run.profile}/{mode}" if mode else run.profile
+    return f"{what} v{run.config_version}" if run.config_version else what
 
 
 def _account(snapshot: Snapshot, *, narrow: bool) -> list[Line]:
@@ -218,6 +220,8 @@ def _notices(snapshot: Snapshot) -> list[Span]:
     if snapshot.run.seen and not snapshot.run.alive:
         found.append(("the bot does not run: what follows is the last it said", "bad"))
     elif snapshot.run.alive:
+        if snapshot.run.config_problem:
+            found.append((f"config refused: {clean(snapshot.run.config_problem)}", "bad"))
         if not snapshot.scanner_alive:
             found.append(("no scanner: no edges", "fair"))
         if not snapshot.trader_alive:
@@ -228,4 +232,6 @@ def _notices(snapshot: Snapshot) -> list[Span]:
             found.append((f"{len(ill) - NAMED} more", "fair"))
     if snapshot.flags & BookFlag.UNVERIFIED:
         found.append(("some books are unverified", "fair"))
+    if snapshot.run.alive and snapshot.run.config_waits:
+        found.append((f"config: {clean(snapshot.run.config_waits)}", "fair"))
     return found

@@ -12,6 +12,8 @@ from dashboard.widgets.dialogs import HaltScreen, HelpScreen, QuitScreen
 from dashboard.widgets.panel import Panel
 from pipeline.clock import ManualClock
 from pipeline.model import Action, BookFlag, BookState, MarketStatus, Reason
+from shm import records as rec
+from shm.tables import TableWriter
 
 S = 10**9
 WIDE, NARROW = (120, 36), (80, 24)
@@ -592,6 +594,24 @@ def test_a_decision_on_no_pair_says_its_kind(source: MemorySource, run, drive, s
         assert "close" in text[1] and "→" not in text[1]
         (held,) = [line for line in screen(app).splitlines() if "strikes" in line]
         assert "K 2×20" in held and " 0 " in held
+
+    drive(app, WIDE, steps)
+
+
+def test_a_refused_configuration_and_what_waits_are_said(source: MemorySource, run, drive) -> None:
+    """Files that do not hold and keys that wait for a restart stand in the line of what needs attention."""
+    row = rec.RUN.empty()._replace(profile="demo", mode="paper", simulated=1)
+    table = TableWriter(run.supervisor.segment, "run", rec.RUN)
+    table.put(0, row._replace(config_problem="config.toml:4: risk.x: unknown key", config_waits="a: all"))
+    app = ParallaxApp(source)
+
+    async def steps(pilot) -> None:
+        text = app.query_one("#notice", Panel).text()
+        assert text.startswith("⚠ config refused: config.toml:4: risk.x: unknown key · config: a: all")
+        table.put(0, row)
+        app.tick()
+        await pilot.pause()
+        assert "config" not in app.query_one("#notice", Panel).text()
 
     drive(app, WIDE, steps)
 
