@@ -22,7 +22,13 @@ def main(argv: list[str]) -> int:
     if sys.path[:1] != [ROOT]:
         sys.path.insert(0, ROOT)
     # A worker is started by a supervisor whose interpreter has the packages already.
-    if "PARALLAX_SUPERVISOR_PID" not in os.environ:
+    if "PARALLAX_SUPERVISOR_PID" in os.environ:
+        from pipeline.cli.work import run_managed
+
+        status = run_managed(argv)
+        if status is not None:
+            return status
+    else:
         from pipeline.cli import bootstrap
 
         trouble = bootstrap.enter(ROOT, argv)

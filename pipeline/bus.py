@@ -1,4 +1,4 @@
-"""Bus: the sockets and the doorbell between processes. The door to ZeroMQ, role locks and the FIFO.
+"""Bus: the sockets between processes. The door to ZeroMQ and role locks.
 
 In: sealed frames (pipeline.wire). Out: the same frames in another process, or not: a socket is a hint,
 never a store. High-water marks are small, sends never block, nothing lingers. Before each bind a role
@@ -10,20 +10,35 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+from collections.abc import Sequence
 from pathlib import Path
 
 import zmq
 
+from pipeline.bus_bell import BELL, Bell, make_bell
 from pipeline.wire import KEY_BYTES, MAX_FRAME_BYTES
+from shm.segment import pid_start
 
-OPPORTUNITIES, DECISIONS, CONTROL, BELL, ORDERS = "opp", "dec", "ctl", "bell", "ord"
+# The whole door to messages, for users: the bell is theirs too. A feed fetches that alone, without ZeroMQ.
+__all__ = [
+    "AWAKE_LOOKS", "BELL", "CONTROL", "DECISIONS", "HIGH_WATER", "KEY_FILE", "MAX_PATH_BYTES",
+    "MOST_ANNOUNCED", "OPPORTUNITIES", "ORDERS", "Bell", "BusError", "CommandServer", "Inbox", "OrderLine",
+    "OrderServer", "Publisher", "RoleLock", "RoleTakenError", "Sender", "Source", "address", "ask",
+    "make_bell", "make_key", "read_key", "wait_any",
+]  # fmt: skip
+
+OPPORTUNITIES, DECISIONS, CONTROL, ORDERS = "opp", "dec", "ctl", "ord"
 HIGH_WATER = 64
 # Looks for an announced frame: about 300 us, longer than it takes to price one.
 AWAKE_LOOKS = 150
 # Announcements that one call to receive hears, so that it ends whatever is sent.
 MOST_ANNOUNCED = 16
 KEY_FILE = "key"
+Source = zmq.Socket[bytes] | int
+"""What can be waited for: a socket of ours, or a descriptor."""
 MAX_PATH_BYTES = 107
+# Looks, a millisecond apart, for the name of a role's holder, who writes it just after it took the lock.
+NAME_LOOKS = 200
 
 
 class BusError(Exception):
@@ -31,22 +46,27 @@ class BusError(Exception):
 
 
 class RoleTakenError(BusError):
-    """Another live process holds this role in the run directory."""
+    """Another live process holds this role: `pid` (0 unknown), since `since_wall_ns` (wall clock)."""
+
+    def __init__(self, role: str, pid: int, since_wall_ns: int) -> None:
+        super().__init__(f"{role} is held by process {pid or 'unknown'}")
+        self.pid = pid
+        self.since_wall_ns = since_wall_ns
 
 
 class RoleLock:
     """The right to bind one name; held until `close` or until the process ends, however it ends."""
 
     def __init__(self, run_directory: Path, role: str) -> None:
-        path = run_directory / f"{role}.role"
+        self.path = path = run_directory / f"{role}.role"
         while True:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = os.pread(self._fd, 64, 0).decode("ascii", "replace").strip() or "unknown"
+                pid, since_wall_ns = _holder(self._fd)
                 os.close(self._fd)
-                raise RoleTakenError(f"{role} is held by process {holder}") from None
+                raise RoleTakenError(role, pid, since_wall_ns) from None
             if _same_file(self._fd, path):
                 break
             # The last holder removed the file between our open and our lock: that lock is worth nothing.
@@ -54,9 +74,28 @@ class RoleLock:
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, str(os.getpid()).encode(), 0)
 
+    def holds(self) -> bool:
+        """Whether the file is still there: where it was removed, somebody else may take the role too."""
+        return _same_file(self._fd, self.path)
+
     def close(self) -> None:
         """Give the role up."""
         os.close(self._fd)
+
+
+def _holder(fd: int) -> tuple[int, int]:
+    """Who holds a role and since when (the file's stamp is of the moment it was taken); 0 for not known.
+
+    A name that no process has is that of an earlier holder, who was killed: the present one is about to
+    write its own.
+    """
+    pause = select.poll()
+    for _ in range(NAME_LOOKS):
+        text = os.pread(fd, 64, 0)
+        if text.isdigit() and pid_start(int(text)) is not None:
+            return int(text), os.fstat(fd).st_mtime_ns
+        pause.poll(1)
+    return 0, os.fstat(fd).st_mtime_ns
 
 
 def _same_file(fd: int, path: Path) -> bool:
@@ -261,6 +300,11 @@ class OrderLine:
         self._socket.close(0)
 
 
+def wait_any(sources: Sequence[Source], timeout_ms: int) -> None:
+    """Wait until a socket or a descriptor has something to read, at most `timeout_ms`."""
+    zmq.zmq_poll([(source, zmq.POLLIN) for source in sources], timeout_ms)
+
+
 def ask(run_directory: Path, frame: bytes, timeout_ms: int) -> bytes:
     """Send one request to the supervisor and wait for its answer. Raises BusError when none comes."""
     if not (run_directory / CONTROL).exists():
@@ -274,38 +318,3 @@ def ask(run_directory: Path, frame: bytes, timeout_ms: int) -> bytes:
         return socket.recv()
     finally:
         socket.close(0)
-
-
-def make_bell(run_directory: Path) -> None:
-    """Make the FIFO on which feeds wake the scanner."""
-    path = run_directory / BELL
-    path.unlink(missing_ok=True)
-    os.mkfifo(path, 0o600)
-
-
-class Bell:
-    """The doorbell: feeds ring it when the scanner says that it sleeps."""
-
-    def __init__(self, run_directory: Path) -> None:
-        # Read-write, so that opening never waits for the other side and a dead side is no end of file.
-        self._fd = os.open(run_directory / BELL, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLIN)
-
-    def ring(self) -> None:
-        """Wake the scanner. A full FIFO has woken it already."""
-        try:
-            os.write(self._fd, b"\1")
-        except BlockingIOError:
-            return
-
-    def wait(self, timeout_ms: int) -> bool:
-        """Wait for a ring at most `timeout_ms`, swallow all that came, and say whether any did."""
-        if not self._poll.poll(timeout_ms):
-            return False
-        os.read(self._fd, 65536)
-        return True
-
-    def close(self) -> None:
-        """Let go of the FIFO."""
-        os.close(self._fd)

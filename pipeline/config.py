@@ -82,6 +82,7 @@ class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_id_env: str = ""
     key_env: str = ""
     key_file: str = ""
+    key_keyring: str = ""
 
 
 class TierConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -13,7 +13,7 @@ import os
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -177,3 +177,17 @@ def read_decisions(path: Path, *, event_id: str = "", last: int = 50) -> list[di
     except (sqlite3.Error, ValueError) as error:
         raise DecisionLogError(f"{path}: {error}") from error
     return found[::-1]
+
+
+def each_decision(path: Path, since_wall_ns: int, until_wall_ns: int) -> Iterator[dict[str, object]]:
+    """Entries from `since_wall_ns` until before `until_wall_ns`, oldest first and one by one, as
+    `read_decisions` gives them. Raises DecisionLogError when the file is missing, damaged or of another
+    version.
+    """
+    query = "SELECT wall_ns, kind, body FROM decisions WHERE wall_ns >= ? AND wall_ns < ? ORDER BY id"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as db:
+            for wall_ns, kind, body in db.execute(query, (since_wall_ns, until_wall_ns)):
+                yield {**json.loads(body), "wall_ns": wall_ns, "entry": kind}
+    except (sqlite3.Error, ValueError) as error:
+        raise DecisionLogError(f"{path}: {error}") from error

@@ -154,6 +154,11 @@ class JournalReader:
             RecentTrade(row["wall_ns"], row["event_id"], row["direction"], row["trade_id"]) for row in rows
         ]
 
+    def recent_orders(self, account: str, since_wall_ns: int) -> list[int]:
+        """When (wall clock) orders were committed, those of `since_wall_ns` or later, oldest first."""
+        rows = self._select("wall_ns", "intents", "wall_ns>=?", (since_wall_ns,), account)
+        return [row["wall_ns"] for row in rows]
+
     def trade_parts(self, account: str) -> list[TradeParts]:
         """All that is known of each trade that may not have ended, oldest first.
 
@@ -255,8 +260,7 @@ class JournalReader:
     def _broken_links(self) -> list[str]:
         found = []
         seq, last = 0, self._genesis()
-        for row, table in merge(*map(self._named, self.tables), key=lambda pair: int(pair[0]["seq"])):
-            at = row["seq"]
+        for at, row, table in merge(*map(self._named, self.tables), key=itemgetter(0)):
             if at != seq + 1:
                 found.append(f"{table}: row {at} follows row {seq}")
             if row["prev"] != last:
@@ -280,9 +284,9 @@ class JournalReader:
         row = self._db.execute("SELECT genesis FROM head").fetchone()
         return str(row[0]) if row else ""
 
-    def _named(self, table: str) -> Iterator[tuple[Row, str]]:
+    def _named(self, table: str) -> Iterator[tuple[int, Row, str]]:
         for row in self.each(table):
-            yield row, table
+            yield row["seq"], row, table
 
     def accounts(self) -> list[str]:
         """Every account that had a run, oldest first."""

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from pipeline.journal_records import (
     CONFIRMED,
     FAILED,
@@ -118,6 +120,9 @@ OWNED = {
 
 
 _JSON = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
+# Four times as fast, and the same text as long as that is plain ASCII.
+_QUICK_JSON = msgspec.json.Encoder(order="sorted").encode
+_DELETE = b"\x7f"
 
 
 def cells(row: Mapping[str, object]) -> Row:
@@ -139,7 +144,20 @@ def digest(table: str, row: Mapping[str, object]) -> str:
     Raises TypeError for bytes.
     """
     content = {name: value for name, value in row.items() if name != "hash"}
-    return hashlib.sha256(_JSON([table, content]).encode()).hexdigest()
+    return hashlib.sha256(_text([table, content])).hexdigest()
+
+
+def _text(content: list[Any]) -> bytes:
+    """What is hashed: canonical JSON, all but ASCII escaped. Raises TypeError for bytes."""
+    if bytes in map(type, content[1].values()):
+        # The quick encoder would write them as the text of another row.
+        raise TypeError("bytes have no exact text")
+    try:
+        text = _QUICK_JSON(content)
+    except (UnicodeEncodeError, msgspec.MsgspecError):
+        return _JSON(content).encode()
+    # It leaves as they are what the other escapes: everything beyond ASCII, and its last sign.
+    return text if text.isascii() and _DELETE not in text else _JSON(content).encode()
 
 
 def intact(table: str, row: Mapping[str, object]) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,12 +22,19 @@ def run_directory(instance: str, environ: Mapping[str, str], uid: int) -> Path:
     runtime = environ.get("XDG_RUNTIME_DIR", "")
     if runtime and Path(runtime).is_dir():
         return Path(runtime) / f"parallax-{instance}"
-    return Path(tempfile.gettempdir()) / f"parallax-{uid}-{instance}"
+    return _temporary() / f"parallax-{uid}-{instance}"
 
 
 def shm_directory(instance: str, configured: str, uid: int) -> Path:
     """Where segments lie: the configured directory, else /dev/shm, else the temporary directory."""
     root = Path(configured) if configured else Path("/dev/shm")  # noqa: S108 - memory, not a scratch file
     if not configured and not root.is_dir():
-        root = Path(tempfile.gettempdir())
+        root = _temporary()
     return root / f"parallax-{uid}-{instance}"
+
+
+def _temporary() -> Path:
+    """The machine's directory for temporary files."""
+    import tempfile  # loads much, for a place that is seldom needed
+
+    return Path(tempfile.gettempdir())

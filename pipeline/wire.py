@@ -17,6 +17,8 @@ MAGIC = b"PX\x01"
 SEAL_BYTES = 16
 KEY_BYTES = 32
 MAX_FRAME_BYTES = 4096
+PLACES_A_QUESTION = 16
+"""Places that are asked for at once: with the longest names they fit into a frame."""
 
 
 class WireError(ValueError):
@@ -70,6 +72,14 @@ class Opportunity(msgspec.Struct, frozen=True, array_like=True, tag="opp"):
     decided_ns: int
     expires_ns: int
     send_ns: int
+
+
+class Token(msgspec.Struct, frozen=True, array_like=True, tag="tok"):
+    """Trader to itself, along the way of opportunities: whoever sends to `opp` reaches this very process."""
+
+    run_epoch: int
+    number: int
+    sent_ns: int
 
 
 class Decision(msgspec.Struct, frozen=True, array_like=True, tag="dec"):
@@ -142,6 +152,32 @@ class AskOrders(msgspec.Struct, frozen=True, array_like=True, tag="ask"):
     sent_ns: int
 
 
+class AskHoldings(msgspec.Struct, frozen=True, array_like=True, tag="how"):
+    """To the paper exchange: what it has of an account at these places: (venue, market, outcome).
+
+    `look` comes back with the answer. At most PLACES_A_QUESTION places fit.
+    """
+
+    account: str
+    look: int
+    places: tuple[tuple[str, str, str], ...]
+    sent_ns: int
+
+
+class HoldingsReport(msgspec.Struct, frozen=True, array_like=True, tag="has"):
+    """From the paper exchange: (venue, market, outcome, amount) of the places that were asked for, and how
+    many fills it has of the account in all; failed ones never happened.
+
+    An amount is decimal text, bought less sold. Nothing before `born_wall_ns` (wall clock) is on its record.
+    """
+
+    account: str
+    look: int
+    born_wall_ns: int
+    fills: int
+    held: tuple[tuple[str, str, str, str], ...]
+
+
 class FillReport(msgspec.Struct, frozen=True, array_like=True):
     """One execution at the paper exchange; `fee` is decimal text in dollars."""
 
@@ -192,12 +228,18 @@ class Reply(msgspec.Struct, frozen=True, array_like=True, tag="rep"):
     data: dict[str, str] = {}
 
 
-OrderMessage = PlaceOrder | CancelOrders | AskOrders
+OrderMessage = PlaceOrder | CancelOrders | AskOrders | AskHoldings
 """What a trader may ask of the paper exchange."""
+Answer = OrderReport | HoldingsReport
+"""What the paper exchange says to a trader."""
+Offer = Opportunity | Token
+"""What may come on `opp`."""
 
-Message = Opportunity | Decision | OrderMessage | OrderReport | Request | Reply
+Message = Offer | Decision | OrderMessage | Answer | Request | Reply
 MessageT = TypeVar("MessageT")
 _ORDERS = msgspec.msgpack.Decoder(OrderMessage)
+_ANSWERS = msgspec.msgpack.Decoder(Answer)
+_OFFERS = msgspec.msgpack.Decoder(Offer)
 
 
 class Sealer:
@@ -225,11 +267,24 @@ class Sealer:
 
     def open_order(self, frame: bytes) -> OrderMessage:
         """The same for what a trader may ask of the paper exchange."""
+        message: OrderMessage = self._open(frame, _ORDERS)
+        return message
+
+    def open_answer(self, frame: bytes) -> Answer:
+        """The same for what the paper exchange says."""
+        message: Answer = self._open(frame, _ANSWERS)
+        return message
+
+    def open_offer(self, frame: bytes) -> Offer:
+        """The same for what comes to a trader on `opp`."""
+        message: Offer = self._open(frame, _OFFERS)
+        return message
+
+    def _open(self, frame: bytes, decoder: msgspec.msgpack.Decoder[MessageT]) -> MessageT:
         try:
-            message: OrderMessage = _ORDERS.decode(self._body(frame))
+            return decoder.decode(self._body(frame))
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise WireError("malformed") from error
-        return message
 
     def _body(self, frame: bytes) -> bytes:
         """What was sealed."""

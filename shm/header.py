@@ -20,6 +20,10 @@ class SegmentBusyError(SegmentError):
     """Another live process owns the segment of this name."""
 
 
+class ForeignLayoutError(SegmentError):
+    """A segment was drawn by another version of this program."""
+
+
 class Header:
     """Named words of a segment's header."""
 

@@ -35,9 +35,8 @@ import hashlib
 import struct
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from functools import cached_property, lru_cache
+from typing import Annotated, Any, Generic, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 MAGIC = int.from_bytes(b"PARALLAX", "little")
 LAYOUT_VERSION = 1
@@ -66,8 +65,7 @@ def round_up(words: int) -> int:
     return (words + LINE - 1) // LINE * LINE
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(NamedTuple):
     """One table of a segment: `rows` rows of `words` payload words.
 
     `kept` sections survive a restart of their owner; the rows of others are emptied.
@@ -99,8 +97,7 @@ class Section:
         return round_up(self.rows * self.row_words)
 
 
-@dataclass(frozen=True, slots=True)
-class Placed:
+class Placed(NamedTuple):
     """A section, the word at which it begins, and what its cells mean, hashed (`meaning`)."""
 
     section: Section
@@ -108,6 +105,7 @@ class Placed:
     meaning: int = 0
 
 
+@lru_cache(maxsize=256)
 def meaning(drawing: str) -> int:
     """First 48 bits of a drawing's SHA-256: readers compare it, so that no cell is misread as another."""
     return int.from_bytes(hashlib.sha256(drawing.encode()).digest()[:6], "little")
@@ -163,26 +161,49 @@ class Record(Generic[RowT]):
     """Packs a NamedTuple of int and `Annotated[str, bytes]` fields into words, and back.
 
     The class is the declaration: its annotations give each field's cells, and the drawing that
-    enters the layout hash. Eight spare words follow, named and zero.
+    enters the layout hash. Eight spare words follow, named and zero. All of it is worked out when it is
+    first asked for: a worker uses few of the records, and must be there soon after a restart.
     """
 
     def __init__(self, row_type: type[RowT]) -> None:
         self.row_type = row_type
-        self.fields: list[tuple[str, int]] = []  # name and words; 0 words is an integer
-        for name, hint in get_type_hints(row_type, include_extras=True).items():
+
+    @cached_property
+    def fields(self) -> list[tuple[str, int]]:
+        """Name and words of each field; 0 words is an integer."""
+        fields = []
+        for name, hint in get_type_hints(self.row_type, include_extras=True).items():
             if hint is int:
-                self.fields.append((name, 0))
+                fields.append((name, 0))
             else:
-                assert get_origin(hint) is Annotated and get_args(hint)[0] is str, (row_type, name)
-                assert get_args(hint)[1] % WORD == 0, (row_type, name)
-                self.fields.append((name, get_args(hint)[1] // WORD))
-        self.words = sum(words or 1 for _, words in self.fields) + SPARE_WORDS
-        self.drawing = f"{row_type.__name__}:{self.fields}"
+                assert get_origin(hint) is Annotated and get_args(hint)[0] is str, (self.row_type, name)
+                assert get_args(hint)[1] % WORD == 0, (self.row_type, name)
+                fields.append((name, get_args(hint)[1] // WORD))
+        return fields
+
+    @cached_property
+    def words(self) -> int:
+        """Payload words of a row, spare ones included."""
+        return sum(words or 1 for _, words in self.fields) + SPARE_WORDS
+
+    @cached_property
+    def drawing(self) -> str:
+        """The row's name and its cells, as text."""
+        return f"{self.row_type.__name__}:{self.fields}"
+
+    @cached_property
+    def _struct(self) -> struct.Struct:
         # One call packs a row: a scanner writes thousands of them a second.
         cells = "".join(f"{words * WORD}s" if words else "q" for _, words in self.fields)
-        self._struct = struct.Struct(f"={cells}{SPARE_WORDS * WORD}x")
-        self._texts = [(at, words * WORD) for at, (_, words) in enumerate(self.fields) if words]
-        self._empty: RowT = self.unpack(array("q", bytes(self.words * WORD)))
+        return struct.Struct(f"={cells}{SPARE_WORDS * WORD}x")
+
+    @cached_property
+    def _texts(self) -> list[tuple[int, int]]:
+        return [(at, words * WORD) for at, (_, words) in enumerate(self.fields) if words]
+
+    @cached_property
+    def _empty(self) -> RowT:
+        return self.unpack(array("q", bytes(self.words * WORD)))
 
     def pack(self, row: RowT) -> array[int]:
         """Words of one row. Raises OverflowError when an integer is beyond int64."""

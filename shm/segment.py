@@ -10,75 +10,34 @@ from __future__ import annotations
 
 import mmap
 import os
-import platform
 import stat
 from array import array
 from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from shm import layout as lo
-from shm.header import Header, SegmentBusyError, SegmentError, read_directory, write_directory
+from shm.header import (
+    ForeignLayoutError,
+    Header,
+    SegmentBusyError,
+    SegmentError,
+    read_directory,
+    write_directory,
+)
 from shm.lock import Sleep, lock_is_free, lock_path, take_lock
+from shm.owner import Owner, boot_id, check_machine, pid_start, this_owner
 from shm.slots import SlotReader, SlotWriter
 
-# The whole door to segments, for users: what lies in header and lock is theirs too.
+# The whole door to segments, for users: what lies in header, lock and owner is theirs too.
 __all__ = [
-    "Header", "Owner", "Segment", "SegmentBusyError", "SegmentError", "View", "attach", "boot_id",
-    "create", "lock_is_free", "lock_path", "make_directory", "pid_start", "this_owner",
+    "ForeignLayoutError", "Header", "Owner", "Segment", "SegmentBusyError", "SegmentError", "View",
+    "attach", "boot_id", "create", "lock_is_free", "lock_path", "make_directory", "pid_start", "this_owner",
 ]  # fmt: skip
 
 MAX_SEGMENT_BYTES = 1 << 31
 MAX_EPOCH = 1 << 31
 # Without O_NONBLOCK a FIFO of our name would be waited for.
 OPEN_FLAGS = os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who a new segment belongs to: pid and its start time, the boot, the config version."""
-
-    pid: int
-    pid_start: int
-    boot_id: bytes
-    config_version: int = 0
-
-
-def check_machine() -> None:
-    """Refuse machines whose stores may become visible out of order (see shm.slots)."""
-    machine = platform.machine()
-    if machine.lower() not in {"x86_64", "amd64"}:
-        raise SegmentError(
-            f"shared memory needs x86-64: this machine is {machine}, where rows could be read torn. "
-            "Run Parallax on an x86-64 machine."
-        )
-
-
-@cache
-def boot_id() -> bytes:
-    """16 bytes that change at each boot; zeros where the system does not say."""
-    try:
-        text = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return bytes(16)
-    return bytes.fromhex(text.replace("-", ""))
-
-
-def pid_start(pid: int) -> int | None:
-    """Start time of a process in clock ticks since boot, or None when there is no such process."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    fields = text.rsplit(")", 1)[1].split()
-    return None if fields[0] in {"Z", "X"} else int(fields[19])
-
-
-def this_owner(config_version: int = 0) -> Owner:
-    """The calling process as an owner."""
-    pid = os.getpid()
-    return Owner(pid, pid_start(pid) or 0, boot_id(), config_version)
 
 
 class Segment:
@@ -92,6 +51,31 @@ class Segment:
         self.header = Header(cells)
         self._placed = placed
         self._lock_fd = lock_fd
+        self._inode = self._epoch = 0
+
+    def begun(self) -> None:
+        """Note the file and the epoch that are ours; `create` calls this once both are."""
+        self._inode = os.stat(self.path).st_ino
+        self._epoch = self.header.epoch
+
+    def fenced(self) -> str:
+        """Why this process is not the owner any more, in words; "" while it is.
+
+        The lock keeps others away for as long as the owner lives. Only somebody who removes files by hand
+        can make room for another owner, and then two would write unless the first one looks.
+        """
+        if self.header.epoch != self._epoch:
+            return f"another process owns {self.path.name} now"
+        if self.header.retired:
+            return f"a new file has taken the place of {self.path.name}"
+        try:
+            if os.stat(self.path).st_ino != self._inode:
+                return f"{self.path} is another file now"
+            if os.stat(lock_path(self.path)).st_ino != os.fstat(self._lock_fd).st_ino:
+                return f"{lock_path(self.path)} is another file now"
+        except OSError as error:
+            return f"{error.filename or self.path} is gone: {error.strerror}"
+        return ""
 
     def slots(self, name: str) -> SlotWriter:
         """Writer of a SLOTS section."""
@@ -162,6 +146,11 @@ class View:
     def words(self, name: str, row: int = 0, least_words: int = 1) -> memoryview[int]:
         """Words of one row of a WORDS section. Raises SegmentError where there is none that long."""
         return section_words(self.cells, self._find(name, lo.WORDS, least_words), row)
+
+    def all_words(self, name: str) -> memoryview[int]:
+        """Words of all rows of a WORDS section, row after row. Raises SegmentError where there is none."""
+        placed = self._find(name, lo.WORDS, 1)
+        return self.cells[placed.offset : placed.offset + placed.section.rows * placed.section.words]
 
     def _find(self, name: str, kind: int, least_words: int) -> lo.Placed:
         placed = self._placed.get(name)
@@ -266,6 +255,7 @@ def _begin_epoch(segment: Segment, name: str, owner: Owner, monotonic_ns: int, w
     )
     cells[lo.H_BOOT_ID : lo.H_BOOT_ID + 2] = memoryview(owner.boot_id).cast("q")
     segment.beat(monotonic_ns)
+    segment.begun()
     cells[lo.H_READY] = 1
 
 
@@ -326,10 +316,10 @@ def _make(
         cells = _map(fd, words * lo.WORD, writable=True)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        need = words * lo.WORD // 1024
+        need, free = words * lo.WORD // 1024, _free_bytes(path.parent) // 1024
         raise SegmentError(
-            f"cannot make {path.name} in {path.parent}: {error.strerror}; it needs {need} KiB. "
-            "Free some space there or choose another directory with shm.directory"
+            f"cannot make {path.name} in {path.parent}: {error.strerror}; it needs {need} KiB, and {free} "
+            "KiB are free. Free some space there or choose another directory with shm.directory"
         ) from error
     finally:
         os.close(fd)
@@ -343,6 +333,12 @@ def _make(
     if old is not None:
         old[lo.H_RETIRED] = 1
     return cells
+
+
+def _free_bytes(directory: Path) -> int:
+    """What this user may still write there."""
+    status = os.statvfs(directory)
+    return status.f_bavail * status.f_frsize
 
 
 def _old_cells(path: Path) -> memoryview[int] | None:
@@ -382,7 +378,7 @@ def attach(directory: Path, name: str) -> View:
     if cells[lo.H_MAGIC] != lo.MAGIC:
         raise SegmentError(f"{path} is not a segment: it does not begin with PARALLAX")
     if cells[lo.H_VERSION] != lo.LAYOUT_VERSION:
-        raise SegmentError(
+        raise ForeignLayoutError(
             f"{path} has layout version {cells[lo.H_VERSION]}, this program reads {lo.LAYOUT_VERSION}: "
             "run both sides from the same checkout"
         )

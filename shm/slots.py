@@ -67,7 +67,8 @@ class SlotReader:
         self._cells = cells
         self._words = placed.section.words
         self._slot_words = placed.section.slot_words
-        self._rows = [placed.offset + i * placed.section.row_words for i in range(placed.section.rows)]
+        step = placed.section.row_words
+        self._rows = range(placed.offset, placed.offset + placed.section.rows * step, step)
         self.retries = 0
         self.give_ups = 0
 
@@ -78,6 +79,11 @@ class SlotReader:
     def number(self, row: int) -> int:
         """The row's published number; 0 for never. It only grows, so it tells whether to read again."""
         return self._cells[self._rows[row]]
+
+    def published(self) -> list[int]:
+        """The rows that were ever published: most tables are far longer than what is in them."""
+        cells = self._cells
+        return [row for row, head in enumerate(self._rows) if cells[head]]
 
     def read(self, row: int) -> tuple[int, array[int]] | None:
         """Number and payload of the row, or None if never published or overtaken READ_TRIES times."""

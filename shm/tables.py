@@ -6,6 +6,7 @@ In: a segment (to write) or a view (to read). Out: NamedTuples and numbers. Run 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Generic, TypeVar
 
 from shm import layout as lo
@@ -16,6 +17,7 @@ RowT = TypeVar("RowT", bound=tuple[Any, ...])
 
 COUNTERS = "counters"
 COUNTER_LABEL_WORDS = 6
+COUNTER_LABEL_BYTES = COUNTER_LABEL_WORDS * lo.WORD
 COUNTER_WORDS = 8
 ERRORS = "errors"
 ERROR_ROWS = 32
@@ -63,9 +65,13 @@ class TableReader(Generic[RowT]):
         found = self._slots.read(row)
         return None if found is None else self._record.unpack(found[1])
 
+    def published(self) -> list[int]:
+        """The rows that were ever published."""
+        return self._slots.published()
+
     def rows(self) -> Iterator[tuple[int, RowT]]:
         """Every row whose first field is set, with its index."""
-        for index in range(len(self._slots)):
+        for index in self._slots.published():
             row = self.get(index)
             if row is not None and row[0]:
                 yield index, row
@@ -74,7 +80,7 @@ class TableReader(Generic[RowT]):
 def counter_section(names: Sequence[str]) -> lo.Section:
     """A section of monotone counters, named at creation and kept over restarts."""
     assert len(set(names)) == len(names), "two counters of one name"
-    assert all(len(name) <= COUNTER_LABEL_WORDS * lo.WORD for name in names)
+    assert all(len(name) <= COUNTER_LABEL_BYTES for name in names)
     return lo.Section(COUNTERS, lo.WORDS, len(names), COUNTER_WORDS, kept=True, drawing=",".join(names))
 
 
@@ -100,12 +106,19 @@ class Counters:
 
 def read_counters(view: View) -> dict[str, int]:
     """Every counter of a segment by name, from memory alone."""
-    section = view.sections().get(COUNTERS)
-    values: dict[str, int] = {}
-    for row in range(section.rows if section else 0):
-        words = view.words(COUNTERS, row, COUNTER_WORDS)
-        values[lo.words_to_text(words[:COUNTER_LABEL_WORDS])] = words[COUNTER_LABEL_WORDS]
-    return values
+    if COUNTERS not in view.sections():
+        return {}
+    cells = view.all_words(COUNTERS)
+    labels, step = cells.tobytes(), COUNTER_WORDS * lo.WORD
+    names = (_label(labels[at : at + COUNTER_LABEL_BYTES]) for at in range(0, len(labels), step))
+    # One load a value, as its writer makes one store.
+    return dict(zip(names, cells[COUNTER_LABEL_WORDS::COUNTER_WORDS].tolist(), strict=True))
+
+
+@lru_cache(maxsize=4096)
+def _label(cells: bytes) -> str:
+    """A counter's name: there are some hundreds, and whoever watches reads them each second."""
+    return lo.words_to_text(memoryview(cells).cast("q"))
 
 
 def error_section() -> lo.Section:

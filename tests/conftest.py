@@ -4,10 +4,14 @@ A command that a test starts runs in the interpreter that runs the tests, and in
 """
 
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.support.canaries import traces
 
 # A slow machine is no failure, and CI draws the same examples each time.
 settings.register_profile("parallax", deadline=None, derandomize=bool(os.environ.get("CI")))
@@ -16,6 +20,15 @@ settings.load_profile("parallax")
 for name in [name for name in os.environ if name.startswith("PARALLAX_")]:
     del os.environ[name]
 os.environ["PARALLAX_NO_VENV"] = "1"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_canary_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """When all tests are over, no made-up secret of theirs is found where it should not be (fault D7)."""
+    began_ns = time.time_ns()
+    yield
+    found = traces(tmp_path_factory.getbasetemp(), began_ns)
+    assert not found, f"secrets of tests (canary-XXXX-) were written into {', '.join(found)}"
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,6 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     (
         "pipeline.model",
         "pipeline.clock",
-        "pipeline.logs",
         "pipeline.places",
         "pipeline.version",
         "pipeline.crash",
@@ -54,7 +53,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "pipeline.tape",
         "pipeline.config",
     ),
-    ("pipeline.bus", "pipeline.books", "pipeline.edge", "pipeline.pairs", "pipeline.venues"),
+    ("pipeline.logs", "pipeline.bus", "pipeline.books", "pipeline.edge", "pipeline.pairs", "pipeline.venues"),
     ("pipeline.lifecycle", "pipeline.pricing", "pipeline.client"),
     ("pipeline.status",),
     tuple(f"pipeline.{stage}" for stage in STAGES),
@@ -78,7 +77,10 @@ DASHBOARD_MAY_IMPORT = (
 CLI_STARTS = "starts the supervisor detached, pip, and the tools of `test`"
 DOORS: dict[str, dict[str, str]] = {
     "websocket": {"pipeline.feed.connection": "the venues' sockets"},
-    "zmq": {"pipeline.bus": "messages between processes"},
+    "zmq": {
+        "pipeline.bus": "messages between processes",
+        "pipeline.bus_remote": "commands from other machines",
+    },
     "sqlite3": {
         "pipeline.journal": "what must survive",
         "pipeline.journal_reader": "the same file, read-only",
@@ -99,6 +101,7 @@ DOORS: dict[str, dict[str, str]] = {
         "pipeline.supervisor.*": "names their numbers",
         "pipeline.lifecycle": "an orderly end",
         "pipeline.crash": "names SIGKILL",
+        "pipeline.trader.switch": "SIGUSR1 halts",
         "pipeline.cli.*": "Ctrl-C, and names for --signal",
     },
     "psutil": {"pipeline.supervisor.processes": "pids with start times"},
@@ -112,7 +115,6 @@ DOORS: dict[str, dict[str, str]] = {
     "prometheus_client": {"pipeline.observer.metrics": "metrics for Prometheus"},
     "apprise": {"pipeline.observer.deliver": "alerts to people"},
     "keyring": {"pipeline.secrets": "secrets that are kept there"},
-    "shtab": {"pipeline.cli.completion": "completion for shells"},
     "httpx": {"pipeline.feed.http": "public REST", "pipeline.trader.live.*": "orders"},
     "ccxt": {"pipeline.feed.ccxt_exchange": "any exchange that it streams"},
     "cryptography": {
@@ -144,6 +146,9 @@ IMPURE = {
     "pipeline.trader.maker": "the same, for quotes",
     "pipeline.trader.order_line": "the broker that talks to the paper exchange over the bus",
     "pipeline.halt": "the HALT file",
+    "pipeline.trader.oversight": "watches halts, the supervisor and the exchange for the worker",
+    "pipeline.trader.probe": "sends tokens to ourselves over the bus",
+    "pipeline.bus_bell": "the doorbell's FIFO",
     "pipeline.crash": "kills this process at a named point, for tests",
     "pipeline.config_schema.files": "reads config.toml, names the run's directories",
     "pipeline.places": "asks for the real path of a directory",
@@ -155,6 +160,9 @@ IMPURE = {
     "pipeline.status.account": "the trader's segment, and the HALT file",
     "pipeline.status.hops": "the segments of scanner and trader",
     "pipeline.client": "reads the feeds' segments for other programs",
+    "pipeline.client.exports": "reads data/*.json for other programs",
+    "pipeline.observer.alerts": "asks the disk, hands messages to deliver",
+    "pipeline.observer.positions_file": "reads the account through pipeline.status",
     "pipeline.client.reader": "reads the feeds' segments for other programs",
     "pipeline.client.subscription": "a thread of its own",
     "pipeline.feed.answers": "a queue between threads",
@@ -209,8 +217,6 @@ ENTRY_POINTS = {  # modules that nobody need import
     "pipeline.trader.validator": "for other people's Python, as docs/SIZING.md shows",
     "run": "the program",
     "pipeline.cli.*": "commands are found by main",
-    "pipeline.guards": "in the making",
-    "pipeline.config_changes": "in the making",
     "pipeline.*.worker": "workers are started by name",
 }
 TEST_FOLDERS = {  # folders under tests/ that mirror no package

@@ -160,10 +160,14 @@ def test_no_venv_names_what_is_missing() -> None:
 def test_the_names_asked_for_are_the_locked_ones(project_root: Path) -> None:
     """Each dependency in pyproject.toml has its module in the list that PARALLAX_NO_VENV checks."""
     modules = {"websocket-client": "websocket", "pyzmq": "zmq", "pytest-xdist": "xdist"}
+    modules["prometheus-client"] = "prometheus_client"
     project = tomllib.loads((project_root / "pyproject.toml").read_text())
+    extras = project["project"]["optional-dependencies"]
+    *tools, own = extras["test"]
+    assert own == "parallax[alerts,keyring]"
     wanted = {
         "run": project["project"]["dependencies"],
-        "test": project["project"]["optional-dependencies"]["test"],
+        "test": [*tools, *extras["alerts"], *extras["keyring"]],
     }
     names = {part: [line.partition(">=")[0] for line in lines] for part, lines in wanted.items()}
     locked = (project_root / BASE_LOCK).read_text()

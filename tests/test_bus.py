@@ -119,6 +119,43 @@ def test_a_second_holder_is_refused_by_name(run_directory: Path, project_root: P
         end(process)
 
 
+def test_a_refusal_says_since_when(run_directory: Path) -> None:
+    """Whoever is refused learns the holder's pid and when it took the role, whatever an earlier one wrote."""
+    (run_directory / "opp.role").write_text("4194304")
+    before = CLOCK.wall_ns()
+    with closing(bus.RoleLock(run_directory, "opp")):
+        with pytest.raises(bus.RoleTakenError) as refused:
+            bus.RoleLock(run_directory, "opp")
+        assert refused.value.pid == os.getpid()
+        # The stamp of a file may be a tick of the system's clock older than the time of day.
+        assert before - 100_000_000 <= refused.value.since_wall_ns <= CLOCK.wall_ns()
+
+
+def test_a_wait_ends_with_the_first_of_many(run_directory: Path, sealer: Sealer) -> None:
+    """Sockets and descriptors are waited for together: either ends the wait, and nothing is read by it."""
+    server = bus.CommandServer(run_directory)
+    reads, writes = os.pipe()
+    try:
+        bus.wait_any([server.socket, reads], 1)
+        assert server.receive(0) is None
+        os.write(writes, b"x")
+        bus.wait_any([server.socket, reads], PATIENCE_MS)
+        assert os.read(reads, 10) == b"x"
+        frame = sealer.seal(request(1))
+        asking = threading.Thread(target=lambda: bus.ask(run_directory, frame, PATIENCE_MS))
+        asking.start()
+        bus.wait_any([server.socket, reads], PATIENCE_MS)
+        received = server.receive(PATIENCE_MS)
+        assert received is not None
+        assert received[1] == frame
+        server.reply(received[0], b"done")
+        asking.join()
+    finally:
+        server.close()
+        os.close(reads)
+        os.close(writes)
+
+
 def test_a_role_is_refused_inside_one_process_too(run_directory: Path) -> None:
     """Two holders in one process are refused like two processes, and closing gives the role up."""
     first = bus.RoleLock(run_directory, "dec")

@@ -1,5 +1,7 @@
 """The hash chain: whatever is changed in a ledger, verify names the row."""
 
+import hashlib
+import json
 import sqlite3
 from contextlib import closing
 from decimal import Decimal
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from pipeline.journal_reader import JournalReader
 from pipeline.journal_records import CashRecord, ConfirmationRecord, SettlementRecord, SwitchRecord
-from pipeline.journal_rows import TABLES
+from pipeline.journal_rows import TABLES, digest, intact
 from pipeline.model import MarketResult
 from tests.support.ledgers import RUN, a_fill, a_trade, filled, opened
 
@@ -117,3 +119,33 @@ def test_a_changed_head_is_found(image, statement):
     db.execute(statement)
     assert JournalReader(image, db).verify()
     db.close()
+
+
+@given(
+    st.dictionaries(
+        st.text(st.sampled_from("abc_"), max_size=6), st.one_of(st.integers(-(2**63), 2**63 - 1), st.text())
+    )
+)
+@settings(max_examples=300)
+def test_the_quick_digest_is_the_canonical_one(row):
+    """Whatever stands in a row, its hash is SHA-256 over JSON with sorted names and all but ASCII escaped."""
+    try:
+        text = json.dumps(["t", row], sort_keys=True, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        return
+    assert digest("t", row) == hashlib.sha256(text).hexdigest()
+
+
+@pytest.mark.parametrize("text", ["\x7f", '\x00\x1f\b\t\n\f\r"\\/', "\u00e9\u2028", "\U0001f600", "\udcff"])
+def test_signs_that_are_escaped_have_one_text(text):
+    """Signs that one encoder escapes and another does not are hashed as they always were."""
+    content = json.dumps(["t", {"a": text}], separators=(",", ":")).encode()
+    assert digest("t", {"a": text}) == hashlib.sha256(content).hexdigest()
+
+
+def test_bytes_in_the_place_of_text_are_damage():
+    """A text that became bytes is found, even bytes that another encoder would write as that text."""
+    row = {"a": "aGk="}
+    row["hash"] = digest("t", row)
+    assert intact("t", row)
+    assert not intact("t", row | {"a": b"hi"})

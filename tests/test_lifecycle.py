@@ -13,9 +13,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pipeline import secrets
 from pipeline.clock import ManualClock, SystemClock
 from pipeline.config import Config, encode
-from pipeline.lifecycle import BEAT_NS, CONFIG_FILE, CONFIG_POLL_NS, SUPERVISOR_PID, Worker
+from pipeline.config_operations import LogsConfig
+from pipeline.lifecycle import (
+    BEAT_NS,
+    CONFIG_FILE,
+    CONFIG_POLL_NS,
+    FENCE_NS,
+    FENCED,
+    SUPERVISOR_PID,
+    FencedError,
+    Worker,
+)
 from pipeline.logs import log_directory
 from shm.segment import SegmentBusyError, SegmentError, View, attach, lock_is_free
 from shm.tables import read_counters, read_errors
@@ -38,6 +49,19 @@ with Worker("child", config, clock, [], ["turns"], lambda old, new: None) as wor
         clock.sleep(0.002)
         if (Path(config.run_directory) / "crash").exists():
             raise ValueError("told to crash")
+"""
+# Its clock stands, so that it never looks who its parent is: only the kernel's word can end it.
+BLIND = """
+import sys, time
+from pathlib import Path
+from pipeline.clock import ManualClock
+from pipeline.config import decode
+from pipeline.lifecycle import Worker
+config = decode(Path(sys.argv[1]).read_bytes())
+with Worker("child", config, ManualClock(), [], ["turns"], lambda old, new: None) as worker:
+    while worker.go_on():
+        worker.counters.add("turns")
+        time.sleep(0.002)
 """
 PARENT = """
 import os, subprocess, sys
@@ -217,6 +241,21 @@ def test_a_crash_is_in_the_error_table_and_in_the_log(config: Config, calm: None
     assert "raise RuntimeError" in str(last["traceback"])
 
 
+def test_an_error_is_kept_without_the_secrets_in_it(
+    config: Config, calm: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A secret that the process has loaded is not in the error table, whatever an exception says."""
+    monkeypatch.setattr(secrets, "_known", secrets._Known())
+    secrets.remember(secrets.Secret("canary-e44a-in-an-error"))
+    with pytest.raises(ValueError, match="canary"), worker(config, ManualClock()) as w:
+        w.report("refused: canary-e44a-in-an-error")
+        raise ValueError("bad key canary-e44a-in-an-error")
+    assert {row.text for row in read_errors(view_of(config, "w"))} == {
+        "refused: ***",
+        "ValueError: bad key ***",
+    }
+
+
 def test_the_segment_outlives_its_worker_and_its_counts_go_on(config: Config, calm: None) -> None:
     """A worker that ends leaves its file for readers; the next one has epoch + 1 and the same counters."""
     for epoch in (1, 2, 3):
@@ -238,6 +277,60 @@ def test_a_name_has_one_worker(config: Config, calm: None) -> None:
             worker(config, clock)
         assert w.go_on()
     assert view_of(config, "w").header.epoch == 1
+
+
+# -- fenced -------------------------------------------------------------------------------------------------
+
+
+def fence(config: Config) -> None:
+    """Remove the worker's segment, as somebody might who cleans up by hand."""
+    (Path(config.shm_directory) / "w").unlink()
+
+
+def test_who_lost_its_segment_writes_nothing_and_ends(config: Config, calm: None) -> None:
+    """At its next look, ten times a second or at once after a pause: no beat, no count, exit code 75."""
+    clock = ManualClock()
+    with pytest.raises(FencedError) as ended, worker(config, clock) as w:
+        assert w.go_on()
+        clock.advance(FENCE_NS - 1)
+        fence(config)
+        assert w.go_on()
+        left = bytes(w.segment.cells)
+        clock.advance(1)
+        w.go_on()
+    assert ended.value.code == FENCED == 75
+    assert bytes(w.segment.cells) == left
+    line = log_lines(config, "w")[-1]
+    assert (line["event"], line["exit_code"], line["level"]) == ("fenced", 75, "error")
+    assert "w is gone" in str(line["why"])
+
+
+def test_a_pause_alone_fences_nobody(config: Config, calm: None) -> None:
+    """A worker that was stopped and still owns its segment goes on."""
+    clock = ManualClock()
+    with worker(config, clock) as w:
+        for _ in range(3):
+            clock.advance(60 * SECOND)
+            assert w.go_on()
+        assert view_of(config, "w").header.heartbeat_ns == clock.monotonic_ns()
+
+
+# -- what it logs -------------------------------------------------------------------------------------------
+
+
+def test_the_log_level_follows_the_configuration(config: Config, calm: None) -> None:
+    """A worker logs at its own level from the start, and at another one from the next configuration on."""
+    quiet = LogsConfig(level="info", levels={"w": "error"})
+    clock = ManualClock()
+    with worker(msgspec.structs.replace(config, logs=quiet), clock) as w:
+        assert w.log.level == "error"
+        loud = LogsConfig(level="info", levels={"w": "debug"})
+        publish(config, msgspec.structs.replace(config, logs=loud, version=2))
+        clock.advance(CONFIG_POLL_NS)
+        assert w.go_on()
+        assert w.log.level == "debug"
+        w.log.debug("heard")
+    assert [line["event"] for line in log_lines(config, "w")] == ["heard", "stopped"]
 
 
 # -- as a process of its own ------------------------------------------------------------------------------
@@ -324,12 +417,13 @@ def test_a_real_crash_leaves_word_and_a_failed_exit(config: Config, child: subpr
     assert log_lines(config, "child")[-1]["level"] == "error"
 
 
+@pytest.mark.parametrize("script", [CHILD, BLIND], ids=["turning", "blind"])
 def test_a_worker_ends_when_its_supervisor_is_gone(
-    config: Config, config_file: Path, project_root: Path
+    config: Config, config_file: Path, project_root: Path, script: str
 ) -> None:
-    """A supervisor that is killed leaves no worker behind: each notices and ends by itself."""
+    """A supervisor that is killed leaves no worker behind: the kernel tells each, and each looks itself."""
     supervisor = subprocess.Popen(
-        [sys.executable, "-c", PARENT, CHILD, str(config_file)], cwd=project_root, stdout=subprocess.PIPE
+        [sys.executable, "-c", PARENT, script, str(config_file)], cwd=project_root, stdout=subprocess.PIPE
     )
     assert supervisor.stdout is not None
     pid = int(supervisor.stdout.readline())
@@ -353,3 +447,35 @@ def test_a_worker_whose_named_supervisor_never_was_its_parent_ends(
     monkeypatch.setenv(SUPERVISOR_PID, "1" if os.getppid() != 1 else "2")
     with worker(config, ManualClock()) as w:
         assert not w.go_on()
+
+
+def test_a_stopped_worker_that_was_replaced_writes_nothing_and_ends(
+    config: Config, calm: None, child: subprocess.Popen[bytes], config_file: Path, project_root: Path
+) -> None:
+    """Stopped, its files removed by hand, replaced, continued: it finds itself fenced, and ends with 75."""
+    old = turning(config)
+    child.send_signal(signal.SIGSTOP)
+    assert until(lambda: state_of(child.pid) == "T")
+    with pytest.raises(SegmentBusyError):
+        Worker("child", config, ManualClock(), [], ["turns"], lambda old, new: None)
+    for path in list(Path(config.shm_directory).iterdir()):
+        path.unlink()
+    beaten, turns = old.header.heartbeat_ns, read_counters(old)["turns"]
+    command = [sys.executable, "-c", CHILD, str(config_file)]
+    with subprocess.Popen(command, cwd=project_root) as second:
+        try:
+            new = turning(config)
+            assert new.header.pid == second.pid
+            # Then a look is due before anything else.
+            CLOCK.sleep(FENCE_NS / 1e9)
+            child.send_signal(signal.SIGCONT)
+            assert child.wait(60) == FENCED
+            # The rest of the turn that was stopped is in a file that nobody reads any more.
+            assert old.header.heartbeat_ns == beaten
+            assert read_counters(old)["turns"] <= turns + 1
+            assert new.header.pid == second.pid and not new.outdated()
+            assert second.poll() is None
+        finally:
+            second.kill()
+    fenced = [line for line in log_lines(config, "child") if line["event"] == "fenced"]
+    assert "child" in str(fenced[0]["why"])

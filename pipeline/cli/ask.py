@@ -1,6 +1,7 @@
-"""Ask: commands that the supervisor obeys: down, start, restart, kill.
+"""Ask: commands that the supervisor obeys: down, start, stop, restart, kill, log-level.
 
-In: a worker's name or nothing. Out: the supervisor's answer in one line. Run by people and scripts.
+In: a worker's name or nothing. Out: the supervisor's answer in one line. Run by people and scripts; `ask` is
+how every other command reaches the supervisor too.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pipeline.clock import SystemClock
 from pipeline.wire import Reply, Request, Sealer, WireError
 
 TIMEOUT_MS = 2000
+LEVELS = ("debug", "info", "warning", "error", "default")
 DOWN_SECONDS = 20.0
 
 
@@ -37,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     if name == "kill":
         text = "TERM (default), KILL, STOP, CONT, ..."
         parser.add_argument("--signal", metavar="NAME", default="TERM", help=text)
+    if name == "log-level":
+        text = f"{', '.join(LEVELS)}: what the configuration says"
+        parser.add_argument("level", metavar="LEVEL", choices=LEVELS, help=text)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -45,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     wanted = {"worker": args.worker} if args.command != "down" else {}
     if args.command == "kill":
         wanted["signal"] = args.signal
+    if args.command == "log-level":
+        wanted["level"] = args.level
     try:
         reply = ask(directory, args.command, wanted)
     except bus.BusError as error:

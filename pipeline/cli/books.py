@@ -7,12 +7,13 @@ every broken line. Run by people and by checks. Exit code 0, or 1 when the tape 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
+from pipeline.cli.common import say
+from pipeline.cli.logs_text import clean
 from pipeline.feed.book import Book, BookKeeper
 from pipeline.model import BookState, Level, to_text
 from pipeline.tape import BrokenLine, TapeLine, read
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         # The tape's end is the end of every batch on it.
         seen.keeper.settle()
     report = build_report(venues, bad_lines, args.depth)
-    print(msgspec.json.encode(report).decode() if args.json else format_table(report))
+    say(json.dumps(report) if args.json else format_table(report))
     return 0
 
 
@@ -133,7 +134,7 @@ def format_table(report: dict[str, Any]) -> str:
     """The report for people: a line a venue, then a line a book with its best levels."""
     lines = [f"{'VENUE':12}" + "".join(f"{key:>15}" for key in ("frames", *HEALTH))]
     for venue, counts in report["venues"].items():
-        lines.append(f"{venue[:12]:12}" + "".join(f"{count:>15}" for count in counts.values()))
+        lines.append(f"{clean(venue)[:12]:12}" + "".join(f"{count:>15}" for count in counts.values()))
     lines.append(f"bad lines: {report['bad_lines']}")
     heads = f"{'size':>16} {'BID':>12} | {'ASK':<12} {'size':<16}"
     lines += ["", f"{'BOOK':40} {'STATE':8} {heads} levels shown"]
@@ -143,7 +144,7 @@ def format_table(report: dict[str, Any]) -> str:
             ask, ask_size = (book["asks"] or [["-", "-"]])[0]
             shown = f"{len(book['bids'])} + {len(book['asks'])}"
             best = f"{bid_size:>16} {bid:>12} | {ask:<12} {ask_size:<16}"
-            lines.append(f"{_short(f'{venue} {name}'):40} {book['state']:8} {best} {shown}")
+            lines.append(f"{_short(clean(f'{venue} {name}')):40} {book['state']:8} {best} {shown}")
     return "\n".join(lines)
 
 

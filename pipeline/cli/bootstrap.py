@@ -14,9 +14,9 @@ BASE_LOCK = "requirements.lock"
 DEV_LOCK = "requirements-dev.lock"
 RUN_MODULES = (
     "websocket numpy zmq psutil textual tomli msgspec pydantic httpx cryptography websockets "
-    "zstandard setproctitle"
+    "zstandard setproctitle prometheus_client tomlkit"
 ).split()
-TEST_MODULES = ["pytest", "xdist", "hypothesis"]
+TEST_MODULES = ["pytest", "xdist", "hypothesis", "apprise", "keyring"]
 LINT_MODULES = ["ruff", "mypy"]
 UNFINISHED = "unfinished"
 ELSE = "Or use an environment that has the packages: PARALLAX_NO_VENV=1 python3 run.py"

@@ -5,17 +5,20 @@ In: parsed arguments. Out: paths, the running configuration, exit codes. Used by
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from pipeline.config import Config, decode
 from pipeline.lifecycle import CONFIG_FILE
 from pipeline.places import instance_of, run_directory
-from shm.segment import SegmentError, attach, pid_start
+from shm.segment import ForeignLayoutError, SegmentError, attach, pid_start
+
+if TYPE_CHECKING:
+    import argparse
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "run.py"
@@ -57,19 +60,51 @@ def running_config(data: Path) -> Config | None:
 
 def complain(text: str) -> None:
     """One line on stderr."""
-    sys.stderr.write(f"run.py: {text}\n")
+    sys.stderr.write(f"run.py: {shown(text)}\n")
 
 
 def not_running(data: Path) -> int:
-    """Say that nothing runs in `data`."""
+    """Say that nothing runs in `data`, or that what runs there is another version of this program."""
+    foreign = other_version(data)
+    if foreign:
+        complain(foreign)
+        return FAILED
     complain(f"nothing runs in {data}: start it with run.py up")
     return NOT_RUNNING
 
 
+def other_version(data: Path) -> str:
+    """What to say where another version of this program left its memory; "" where none did."""
+    config = last_config(data)
+    try:
+        if config is not None:
+            attach(Path(config.shm_directory), "supervisor")
+    except ForeignLayoutError as error:
+        return str(error)
+    except SegmentError:
+        return ""
+    return ""
+
+
 def say(text: str) -> None:
-    """One line on stdout, at once."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
+    """One line on stdout, at once. Ends the program where that cannot be written, as on a full disk."""
+    try:
+        sys.stdout.write(shown(text) + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is still buffered would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        complain(f"the output cannot be written: {error.strerror}")
+        raise SystemExit(FAILED) from error
+
+
+def shown(text: str) -> str:
+    """The text with a space for each sign that a terminal might obey: titles and errors come from venues."""
+    if text.isprintable():
+        return text
+    return "".join(sign if sign.isprintable() or sign in "\n\t" else " " for sign in text)
 
 
 def person() -> str:

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.cli.common import FAILED, OK, USAGE, add_data, complain, say
-from pipeline.cli.journal_export import clean, export_csv, export_lines, utc_text
+from pipeline.cli.journal_export import export_csv, export_lines, utc_text
+from pipeline.cli.logs_text import clean
 from pipeline.journal_reader import JournalError, JournalReader, open_readonly
 from pipeline.journal_records import (
     FINAL_STATUSES,
@@ -72,7 +73,9 @@ def _answer(journal: JournalReader, args: argparse.Namespace) -> int:
         return FAILED
     if args.what == "export":
         return export(journal, args.csv, args.account)
-    rows = LISTS[args.what](journal, args.account)
+    # Several questions, one state: the trader may be writing.
+    with journal.snapshot():
+        rows = LISTS[args.what](journal, args.account)
     if args.json:
         say(json.dumps({args.what: rows}))
         return OK

@@ -1,8 +1,8 @@
 """Main: the table of commands, and the one call that run.py makes.
 
 In: the words after run.py. Out: an exit code: 0 ok, 1 failed, 2 usage, 3 configuration, 4 not running,
-5 already running in this data directory. Only the module of the command that is asked for is imported,
-so that a worker starts with what it needs and no more.
+5 already running in this data directory, 6 doctor found a fault. Only the module of the command that is
+asked for is imported, so that a worker starts with what it needs and no more.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ COMMANDS = (
     ("show-config", "show_config", "the configuration as it is resolved, and where each value came from"),
     ("doctor", "doctor", "look whether this machine and this folder are fit to run"),
     ("selftest", "selftest", "break a simulated run in eight ways and see that each is noticed"),
+    ("remote", "remote", "commands to a run on another machine, and the keys for that"),
     ("completion", "completion", "completion of these commands for bash or zsh"),
     ("test", "test", "run the test suite"),
     ("bench", "bench", "measure; without a name, list the benches"),

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 from pipeline.cli.common import FAILED, OK, add_data, complain, last_config, not_running, running_config, say
+from pipeline.cli.logs_text import clean
 from pipeline.cli.status_text import counter_lines, lines
 from pipeline.clock import SystemClock
 from pipeline.status import attach_all, counters, gather
@@ -39,7 +40,7 @@ def run_state(args: argparse.Namespace) -> int:
     if config is None:
         return not_running(args.data)
     state = gather(config, attach_all(Path(config.shm_directory)), SystemClock())
-    say(json.dumps(state) if args.json else "\n".join(lines(state)))
+    say(json.dumps(state) if args.json else "\n".join(map(clean, lines(state))))
     return OK
 
 
@@ -50,5 +51,5 @@ def run_counters(args: argparse.Namespace) -> int:
     if not views:
         return not_running(args.data)
     found = counters(views)
-    say(json.dumps(found) if args.json else "\n".join(counter_lines(found)))
+    say(json.dumps(found) if args.json else "\n".join(map(clean, counter_lines(found))))
     return OK

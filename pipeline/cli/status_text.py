@@ -10,6 +10,10 @@ from typing import Any
 
 from pipeline.model import BookState
 
+WORKER_HEADS = (
+    f"{'WORKER':<18}{'PID':>8}  {'STATE':<10}{'RESTARTS':>8}{'BEAT':>9}{'CPU':>7}{'MEMORY':>10}{'FILES':>7}"
+)
+
 
 def counter_lines(everything: dict[str, Any]) -> list[str]:
     """The counters for people."""
@@ -30,18 +34,15 @@ def lines(state: dict[str, Any]) -> list[str]:
             f"config v{state['config_version']}{'  HALTED' if state['halted'] else ''}"
         ),
         *halt_lines(state),
+        *configuration_lines(state["configuration"]),
         f"opportunities {state['opportunities']}  trades {state['trades']}  P&L ${state['pnl_usd']}",
         "",
-        f"{'WORKER':<18}{'PID':>8}  {'STATE':<10}{'RESTARTS':>8}  BEAT",
+        WORKER_HEADS,
+        *map(worker_line, state["workers"]),
+        *observer_lines(state["observer"]),
+        "",
+        *venue_lines(state["venues"]),
     ]
-    for worker in state["workers"]:
-        age = worker["heartbeat_age_ms"]
-        beat = "-" if age is None else f"{age} ms"
-        out.append(
-            f"{worker['name']:<18}{worker['pid'] or '-':>8}  "
-            f"{worker['state']:<10}{worker['restarts']:>8}  {beat}"
-        )
-    out += ["", *venue_lines(state["venues"])]
     out += hop_lines(state["hops"], state["seed_figures"])
     out += race_lines(state["races"])
     for event, lead in state["leads"].items():
@@ -51,6 +52,42 @@ def lines(state: dict[str, Any]) -> list[str]:
         if counts:
             out += ["", f"{label}: {most(counts)}"]
     return out + account_lines(state)
+
+
+def worker_line(worker: dict[str, Any]) -> str:
+    """A line of the worker table, with what the process takes of the machine."""
+    age, cpu, memory = worker["heartbeat_age_ms"], worker["cpu_pct"], worker["rss_mib"]
+    beat = "-" if age is None else f"{age} ms"
+    used = "-" if cpu is None else f"{cpu:.0f} %"
+    taken = "-" if memory is None else f"{memory:.0f} MiB"
+    files = "-" if worker["descriptors"] is None else str(worker["descriptors"])
+    # How the last process ended matters to people only while there is no other.
+    why = "" if worker["state"] == "RUNNING" or not worker["detail"] else f"  {worker['detail']}"
+    return (
+        f"{worker['name']:<18}{worker['pid'] or '-':>8}  {worker['state']:<10}{worker['restarts']:>8}"
+        f"{beat:>9}{used:>7}{taken:>10}{files:>7}{why}"
+    )
+
+
+def configuration_lines(configuration: dict[str, Any]) -> list[str]:
+    """What is wrong with the files as they are now, and what waits for a restart."""
+    out = []
+    if configuration["problem"]:
+        out.append(f"config.toml does not hold, so the last good one acts: {configuration['problem']}")
+    if configuration["waits"]:
+        out.append(f"waits for a restart: {configuration['waits']}")
+    return out
+
+
+def observer_lines(observer: dict[str, Any]) -> list[str]:
+    """Where Prometheus may ask, and the last alert."""
+    out = []
+    if observer.get("metrics_port"):
+        out.append(f"metrics: http://127.0.0.1:{observer['metrics_port']}/metrics")
+    if observer.get("alerts"):
+        last = observer["alerts"][0]
+        out.append(f"last alert {last['at']}: {last['text']} ({last['state']})")
+    return out
 
 
 def halt_lines(state: dict[str, Any]) -> list[str]:

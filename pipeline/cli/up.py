@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from pipeline import status
+from pipeline import guards, status
 from pipeline.bus import CONTROL, BusError, RoleTakenError
 from pipeline.cli.ask import ask, gone
 from pipeline.cli.common import (
@@ -32,14 +32,15 @@ from pipeline.cli.common import (
     run_directory_of,
     running_config,
     say,
+    shown,
 )
 from pipeline.cli.settings import resolve_or_complain
-from pipeline.clock import Clock, SystemClock
+from pipeline.clock import Clock, SystemClock, moment_text
 from pipeline.config import Config
 from pipeline.journal_records import LEDGER_FILE
 from pipeline.lab.scenario import ScenarioError, load, reference
 from pipeline.logs import log_directory
-from shm.segment import SegmentError
+from shm.segment import SegmentError, attach
 
 STATE_SECONDS = 5.0
 READY_SECONDS = 15.0
@@ -62,6 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--for", metavar="SECONDS", type=float, dest="seconds", help="stop by itself")
     parser.add_argument("--json", action="store_true", help="the last line is the status as JSON")
+    # Said by `detach` only: nobody reads a line of state there, and its file would grow for ever.
+    parser.add_argument("--silent", action="store_true", help=argparse.SUPPRESS)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -79,45 +82,68 @@ def run(args: argparse.Namespace) -> int:
     if args.scenario and not config.simulated:
         complain("--scenario is for simulated venues, and here none is: leave it out, or use --profile demo")
         return BAD_CONFIG
-    args.data.mkdir(parents=True, exist_ok=True)
+    args.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     clock = SystemClock()
     started = clock.wall_ns()
     account = f"sim-{started // 1_000_000_000}" if config.simulated else "paper"
     config = msgspec.structs.replace(config, account=account, started_wall_ns=started)
     interactive = sys.stdin.isatty() and sys.stdout.isatty()
     if args.no_dashboard or args.seconds is not None or args.json or not interactive:
-        return foreground(config, args, clock)
+        return foreground(config, args, sets, clock)
     return with_dashboard(config, clock)
 
 
-def foreground(config: Config, args: argparse.Namespace, clock: Clock) -> int:
+def foreground(config: Config, args: argparse.Namespace, sets: list[str], clock: Clock) -> int:
     """Be the supervisor; say a line of state every five seconds until stopped."""
     from pipeline.config_schema import merge_lab
+    from pipeline.config_schema.live import FileSettings
     from pipeline.supervisor.worker import Supervisor
 
+    files = FileSettings(args.config, args.profile, sets, os.environ, args.data, clock)
     try:
-        supervisor = Supervisor(config, SCRIPT, clock, Random(), merge_lab)  # noqa: S311 - jitter
+        supervisor = Supervisor(
+            config,
+            SCRIPT,
+            clock,
+            Random(),  # noqa: S311 - jitter
+            merge_lab,
+            files,
+        )
     except RoleTakenError as error:
-        complain(f"already running in {config.data_directory}: {error}; stop it with run.py down")
-        return ALREADY_RUNNING
-    except (SegmentError, BusError) as error:
+        return already_running(config.data_directory, error.pid, error.since_wall_ns)
+    except (SegmentError, BusError, guards.UnknownGuardError) as error:
         complain(str(error))
         return FAILED
-    reporter = Reporter(config, clock, args.seconds, quiet=args.json)
+    reporter = Reporter(config, clock, args.seconds, quiet=args.json, silent=args.silent)
     supervisor.run(reporter.turn, reporter.last_look)
     reporter.summary(as_json=args.json)
+    if supervisor.lost:
+        complain(f"{supervisor.lost}; start again with run.py up")
+        return FAILED
     return OK
+
+
+def already_running(data: str, pid: int, since_wall_ns: int) -> int:
+    """Say who runs here, since when, and how to stop it; nothing was touched."""
+    complain(
+        f"already running in {data}: process {pid or 'unknown'}, since {moment_text(since_wall_ns)}; "
+        f"stop it with run.py down --data {data}"
+    )
+    return ALREADY_RUNNING
 
 
 class Reporter:
     """Says how the run is while it runs, and what came of it at the end."""
 
-    def __init__(self, config: Config, clock: Clock, seconds: float | None, *, quiet: bool) -> None:
+    def __init__(
+        self, config: Config, clock: Clock, seconds: float | None, *, quiet: bool, silent: bool
+    ) -> None:
         self._directory = Path(config.shm_directory)
         self._data = Path(config.data_directory)
         self._config = config
         self._clock = clock
-        self._quiet = quiet
+        self._output = sys.stderr if quiet else sys.stdout
+        self._silent = silent
         now = clock.monotonic_ns()
         self._end_ns = now + round(seconds * 1e9) if seconds is not None else None
         self._next_ns = now + round(STATE_SECONDS * 1e9)
@@ -126,7 +152,7 @@ class Reporter:
     def turn(self) -> bool:
         """Called each turn of the supervisor; False when the time is over."""
         now = self._clock.monotonic_ns()
-        if now >= self._next_ns:
+        if now >= self._next_ns and not self._silent:
             self._next_ns = now + round(STATE_SECONDS * 1e9)
             self._say(state_line(self._gather()))
         return self._end_ns is None or now < self._end_ns
@@ -147,11 +173,14 @@ class Reporter:
         return status.gather(config, status.attach_all(self._directory), self._clock)
 
     def _say(self, line: str) -> None:
-        """To stderr when stdout is for JSON."""
-        if self._quiet:
-            sys.stderr.write(line + "\n")
-        else:
-            say(line)
+        """One line, to stderr when stdout is for JSON. Where none can be written the run goes on without."""
+        try:
+            self._output.write(shown(line) + "\n")
+            self._output.flush()
+        except OSError as error:
+            # From here on nothing fails any more, what is still buffered included.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._output.fileno())
+            complain(f"no more lines of state, for they cannot be written: {error.strerror}")
 
 
 def state_line(state: dict[str, Any]) -> str:
@@ -187,7 +216,7 @@ def with_dashboard(config: Config, clock: Clock) -> int:
     """Start the supervisor detached, show the dashboard, and afterwards leave or stop the run."""
     data = Path(config.data_directory)
     directory = run_directory_of(data)
-    code = detach(directory, data, clock)
+    code = detach(config, clock)
     if code != OK:
         return code
     from pipeline.cli.dashboard import show
@@ -208,14 +237,16 @@ def with_dashboard(config: Config, clock: Clock) -> int:
     return OK
 
 
-def detach(directory: Path, data: Path, clock: Clock) -> int:
+def detach(config: Config, clock: Clock) -> int:
     """Start `up --no-dashboard` in the background and wait until it answers."""
+    data = Path(config.data_directory)
     words = sys.argv[2:] if sys.argv[1:2] == ["up"] else sys.argv[1:]
     output = log_directory(data) / "supervisor.out"
     output.parent.mkdir(parents=True, exist_ok=True)
-    with output.open("wb") as sink:
+    begin = output.stat().st_size if output.exists() else 0
+    with output.open("ab") as sink:
         child = subprocess.Popen(
-            [sys.executable, str(SCRIPT), "up", "--no-dashboard", *words],
+            [sys.executable, str(SCRIPT), "up", "--no-dashboard", "--silent", *words],
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=sink,
@@ -224,11 +255,21 @@ def detach(directory: Path, data: Path, clock: Clock) -> int:
         )
     deadline = clock.monotonic_ns() + round(READY_SECONDS * 1e9)
     while child.poll() is None and clock.monotonic_ns() < deadline:
-        if (directory / CONTROL).exists() and running_config(data) is not None:
+        if supervises(child.pid, config):
             return OK
         clock.sleep(0.02)
-    sys.stderr.write(output.read_text(errors="replace"))
+    sys.stderr.write(output.read_bytes()[begin:].decode("utf-8", "replace"))
     if child.poll() is None:
         complain(f"the supervisor did not come up within {READY_SECONDS:g} s; see {output}")
         return FAILED
     return child.returncode
+
+
+def supervises(pid: int, config: Config) -> bool:
+    """Whether this very process is the supervisor here, and may be asked."""
+    try:
+        header = attach(Path(config.shm_directory), "supervisor").header
+    except SegmentError:
+        return False
+    ready = (Path(config.run_directory) / CONTROL).exists() and running_config(Path(config.data_directory))
+    return header.pid == pid and bool(ready)

@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pipeline.cli.common import FAILED, OK, USAGE, add_data, complain, not_running, running_config, say
+from pipeline.cli.logs_text import clean
 from pipeline.cli.why_decisions import decision_facts
 from pipeline.cli.why_facts import Memory, direction_facts, event_facts
 from pipeline.cli.why_text import event_lines, list_lines
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         # A run of another version of this program.
         complain(str(why))
         return FAILED
-    say(json.dumps(answer) if args.json else "\n".join(text))
+    say(json.dumps(answer) if args.json else "\n".join(map(clean, text)))
     return OK
 
 

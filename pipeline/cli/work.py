@@ -6,17 +6,21 @@ worker, until it is told to stop. Started by the supervisor; a person may start 
 
 from __future__ import annotations
 
-import argparse
 import os
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
 
-from pipeline.bus import BusError
 from pipeline.cli.common import BAD_CONFIG, FAILED, OK, ROOT, add_data, complain, running_config
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import Config, decode
 from pipeline.lifecycle import CONFIG_FILE, RUN_DIRECTORY
 from shm.segment import SegmentError
+
+if TYPE_CHECKING:
+    import argparse
+
+MESSENGERS = ("scanner", "trader", "paper", "observer", "lab")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,32 +33,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Be the worker."""
-    title(args)
+    """Be the worker that a command line names."""
     config = find_config(args.data)
     if config is None:
         return BAD_CONFIG
+    return be(args.command, getattr(args, "venue", ""), config)
+
+
+def run_managed(words: list[str]) -> int | None:
+    """Be the worker that a supervisor names; None for words that are not of that kind.
+
+    They need no table of commands and no parser, which would take a tenth of a worker's start.
+    """
+    directory = os.environ.get(RUN_DIRECTORY)
+    feed = len(words) == 2 and words[0] == "feed" and not words[1].startswith("-")
+    if not directory or not (feed or (len(words) == 1 and words[0] in MESSENGERS)):
+        return None
+    config = decode((Path(directory) / CONFIG_FILE).read_bytes())
+    return be(words[0], words[-1] if feed else "", config)
+
+
+def be(command: str, venue: str, config: Config) -> int:
+    """Be a worker until it ends."""
+    title(f"feed-{venue}" if venue else command, config)
     try:
-        if args.command == "feed":
-            return run_feed(args.venue, config)
-        clock = SystemClock()
-        if args.command == "scanner":
+        if venue:
+            return run_feed(venue, config)
+        return run_messenger(command, config, SystemClock())
+    except SegmentError as error:
+        complain(str(error))
+        return FAILED
+
+
+def run_messenger(name: str, config: Config, clock: Clock) -> int:
+    """Be a worker that sends or receives messages."""
+    from pipeline.bus import BusError  # a feed has none, and starts sooner without ZeroMQ
+
+    try:
+        if name == "scanner":
             from pipeline.scanner.worker import Scanner
 
             Scanner(config, clock).run()
-        elif args.command == "trader":
+        elif name == "trader":
             return run_trader(config, clock)
-        elif args.command == "paper":
+        elif name == "paper":
             return run_paper(config, clock)
-        elif args.command == "observer":
+        elif name == "observer":
+            from pipeline.cli.summary import daily_text
             from pipeline.observer.worker import Observer
 
-            Observer(config, clock).run()
+            Observer(config, clock, daily_text).run()
         else:
             from pipeline.lab.worker import Lab
 
             Lab(config, clock).run()
-    except (SegmentError, BusError) as error:
+    except BusError as error:
         complain(str(error))
         return FAILED
     return OK
@@ -137,9 +170,8 @@ def find_config(data: Path) -> Config | None:
     return resolve_or_complain(ROOT / "config.toml", None, [], data)
 
 
-def title(args: argparse.Namespace) -> None:
-    """A process title that `ps` and `top` show, where the library is there."""
+def title(name: str, config: Config) -> None:
+    """A process title that `ps` and `top` show: the worker, and which data directory's run it is of."""
     from setproctitle import setproctitle
 
-    name = f"feed-{args.venue}" if args.command == "feed" else args.command
-    setproctitle(f"parallax: {name}")
+    setproctitle(f"parallax: {name} [{config.instance}]")

@@ -7,23 +7,25 @@ config_schema, which reads the texts and judges the values.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from pipeline.config import SIMULATED, Config, EventConfig, TraderConfig, sealed
-from pipeline.config_schema.checks import CCXT, KNOWN_VENUES, is_loopback
-from pipeline.config_schema.event_checks import is_spot_venue
+from pipeline.config_schema.checks import CCXT, KNOWN_VENUES, Finding, is_loopback
+from pipeline.config_schema.event_checks import check_event, is_spot_venue
 from pipeline.config_schema.layers import (
-    SECRETS_BELONG,
     Layers,
     Origin,
+    belongs,
     environment_sets,
     split_set,
     take_secrets,
 )
+from pipeline.config_schema.series import SeriesConfig, check_series, instance, instances, time_of
 from pipeline.config_schema.text import KeyPath, Problem, did_you_mean, dotted
-from pipeline.config_schema.values import shown
+from pipeline.config_schema.values import masked, shown
 from pipeline.model_events import MODEL, SPOT
 
 PROFILES = ("demo", "paper", "live")
@@ -36,6 +38,8 @@ PAPER_INVENTORY = {
 
 def problem(origin: Origin, key: KeyPath, message: str, suggestion: str = "") -> Problem:
     """A problem with the value that came from `origin`."""
+    numbered = len(key) > 1 and isinstance(key[1], int)
+    key = (key[0], int(key[1]) - origin.first, *key[2:]) if numbered else key
     return Problem(origin.file, origin.line, None, dotted(key), message, suggestion)
 
 
@@ -64,7 +68,7 @@ def lay_changes(
         parts = split_set(text)
         if parts is None:
             key = text[:60].partition("=")[0]
-            problems.append(Problem("--set", None, None, key, "write it as section.key=value"))
+            problems.append(Problem("--set", None, None, masked(key), "write it as section.key=value"))
         else:
             changes.append((Origin("--set"), *parts))
     for origin, path, text in changes:
@@ -73,7 +77,7 @@ def lay_changes(
         for part in reversed(path[:-1]):
             tree = {str(part): tree}
         if take_secrets(tree):
-            problems.append(problem(origin, path, SECRETS_BELONG))
+            problems.append(problem(origin, path, belongs(path)))
         elif path[0] == "profile":
             what = "choose the profile with --profile, or change the keys themselves"
             problems.append(problem(origin, path, what))
@@ -123,6 +127,48 @@ def build(tree: dict[str, Any], profile: str, directories: Mapping[str, str]) ->
     config = msgspec.convert({**tree, **directories, "profile": profile}, Config)
     names = (name for name, venue in config.venues.items() if venue.enabled and venue.url == SIMULATED)
     return msgspec.structs.replace(config, simulated=tuple(names))
+
+
+@dataclass(frozen=True, slots=True)
+class WithSeries:
+    """A config with the instances of its series after its own events; what is wrong, and what is left out."""
+
+    config: Config
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    changes_wall_ns: int
+
+
+def with_series(config: Config, series: Sequence[SeriesConfig], wall_ns: int) -> WithSeries:
+    """Add the instances that each series has at `wall_ns`; at 0 none. `changes_wall_ns` is 0 for never."""
+    findings: list[Finding] = []
+    notes: list[str] = []
+    events = list(config.events)
+    changes: list[int] = []
+    seen: dict[str, KeyPath] = {}
+    for index, one in enumerate(series):
+        base: KeyPath = ("series", index)
+        found = list(check_series(one, base))
+        other = seen.setdefault(one.id, (*base, "id"))
+        if other != (*base, "id"):
+            found.append(Finding((*base, "id"), f"another series has the id {one.id!r} already", other=other))
+        if not found:
+            found += check_event(config, instance(one, time_of(one.first)), base)
+        findings += found
+        if found or not wall_ns:
+            continue
+        made = instances(one, wall_ns)
+        taken = {event.id for event in events}
+        findings += (
+            Finding((*base, "id"), f"there is an event with the id {event.id!r} of its instance already")
+            for event in made.events
+            if event.id in taken
+        )
+        events += made.events
+        notes += made.notes
+        changes.append(made.changes_wall_ns)
+    whole = msgspec.structs.replace(config, events=tuple(events))
+    return WithSeries(whole, tuple(findings), tuple(notes), min(changes, default=0))
 
 
 def merge_lab(config: Config, lab: Mapping[str, object]) -> Config:

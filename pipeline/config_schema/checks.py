@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from pipeline.config import SIMULATED, Config, FeeConfig, VenueConfig, parse_time_ns
 from pipeline.config_schema.text import KeyPath, did_you_mean
+from pipeline.config_schema.values import masked, shown
 from pipeline.fees import schedule_from_config, tier_problem
 from pipeline.model import UNKNOWN_FEE
 
@@ -25,11 +26,12 @@ _LOOPBACK = re.compile(r"localhost|::1|127(\.\d{1,3}){3}")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong, and with which key."""
+    """What is wrong, and with which key; `other` is the key that it cannot stand beside."""
 
     path: KeyPath
     message: str
     suggestion: str = ""
+    other: KeyPath = ()
 
 
 def check(config: Config) -> Iterator[Finding]:
@@ -86,19 +88,26 @@ def _venues(config: Config) -> Iterator[Finding]:
             yield Finding((*base, "canary"), f"{venue.canary[:64]!r} is none of the venue's markets")
         if venue.max_reconnect_delay < venue.reconnect_delay:
             yield _order((*base, "max_reconnect_delay"), "reconnect_delay", venue.reconnect_delay)
-        proof, beat = config.scanner.proof_ms, venue.heartbeat_interval
-        if venue.enabled and venue.enable_websocket and proof < 2000 * beat:
-            yield Finding(
-                ("scanner", "proof_ms"),
-                f"must be at least {2000 * beat:g}, twice venues.{name}.heartbeat_interval, got {proof}:"
-                " its books would be called stale between two signs of life",
-            )
+    yield from _proof(config)
+
+
+def _proof(config: Config) -> Iterator[Finding]:
+    """No book may be called stale between two signs of life; the rarest ones decide."""
+    streams = [name for name, venue in config.venues.items() if venue.enabled and venue.enable_websocket]
+    name = max(streams, key=lambda each: config.venues[each].heartbeat_interval, default="")
+    proof, beat = config.scanner.proof_ms, config.venues[name].heartbeat_interval if name else 0
+    if proof < 2000 * beat:
+        yield Finding(
+            ("scanner", "proof_ms"),
+            f"must be at least {2000 * beat:g}, twice venues.{name}.heartbeat_interval, got {proof}:"
+            " its books would be called stale between two signs of life",
+        )
 
 
 def unknown_venue(path: KeyPath, name: str = "") -> Finding:
     """A venue that no codec speaks to; its name is the last part of the path where it is a table's."""
     name = name or str(path[-1])
-    message = f"no venue {name[:40]!r} is known; there are {', '.join(KNOWN_VENUES)} and ccxt:EXCHANGE"
+    message = f"no venue {shown(name)} is known; there are {', '.join(KNOWN_VENUES)} and ccxt:EXCHANGE"
     return Finding(path, message, did_you_mean(name, KNOWN_VENUES))
 
 
@@ -136,7 +145,7 @@ def _address(path: KeyPath, url: str) -> Iterator[Finding]:
     if url == SIMULATED or (not url and (ccxt or path[-1] != "url")):
         return
     parts = _split(url)
-    told = url.partition("?")[0][:60]
+    told = masked(url.partition("?")[0])[:60]
     if "@" in told:
         yield Finding(path, "an address must not hold a user or a password")
     elif parts is None or parts.scheme not in {secure, plain}:
@@ -175,4 +184,4 @@ def time_problem(text: str, path: KeyPath) -> Iterator[Finding]:
     try:
         parse_time_ns(text)
     except (ValueError, OverflowError):
-        yield Finding(path, f"must be a time such as 2026-11-03T22:00:00Z, got {text[:40]!r}")
+        yield Finding(path, f"must be a time such as 2026-11-03T22:00:00Z, got {shown(text)}")

@@ -39,8 +39,8 @@ LEGS: Mapping[str, tuple[int, int, str]] = {
 _HASH = re.compile(r"[0-9a-fA-F]{64}")
 
 
-def check_events(config: Config) -> Iterator[Finding]:
-    """Everything that is wrong with [[events]], event by event."""
+def check_room(config: Config) -> Iterator[Finding]:
+    """Whether all events and markets have room in memory."""
     if len(config.events) > config.shm.max_events:
         most = config.shm.max_events
         yield Finding(("events",), f"{len(config.events)} events, but shm.max_events is {most}")
@@ -49,13 +49,18 @@ def check_events(config: Config) -> Iterator[Finding]:
         most = config.shm.max_markets
         if count > most:
             yield Finding(("venues", name, "markets"), f"{count} markets, but shm.max_markets is {most}")
-    seen: set[str] = set()
+
+
+def check_events(config: Config) -> Iterator[Finding]:
+    """Everything that is wrong with [[events]], event by event."""
+    seen: dict[str, KeyPath] = {}
     for index, event in enumerate(config.events):
         base: KeyPath = ("events", index)
-        if event.id in seen:
-            yield Finding((*base, "id"), f"another event has the id {event.id[:64]!r} already")
-        seen.add(event.id)
-        yield from _event(config, event, base)
+        other = seen.setdefault(event.id, (*base, "id"))
+        if other != (*base, "id"):
+            message = f"another event has the id {event.id[:64]!r} already"
+            yield Finding((*base, "id"), message, other=other)
+        yield from check_event(config, event, base)
 
 
 def is_spot_venue(venue: str) -> bool:
@@ -63,7 +68,8 @@ def is_spot_venue(venue: str) -> bool:
     return SPOT_VENUES.fullmatch(venue) is not None
 
 
-def _event(config: Config, event: EventConfig, base: KeyPath) -> Iterator[Finding]:
+def check_event(config: Config, event: EventConfig, base: KeyPath) -> Iterator[Finding]:
+    """Everything that is wrong with one event, whose keys stand under `base`."""
     yield from _count(event, base)
     yield from time_problem(event.close, (*base, "close"))
     yield from _review(event, base)

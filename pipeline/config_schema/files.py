@@ -14,6 +14,8 @@ from pipeline import places
 from pipeline.config_schema.text import ConfigProblems, Problem
 
 MAX_FILE_BYTES = 1 << 20
+MAX_EVENT_FILES = 256
+EVENTS, ARCHIVE = "events", "archive"
 
 
 def read(path: Path, file: str) -> str:
@@ -37,6 +39,36 @@ def read(path: Path, file: str) -> str:
         raise refuse(f"is not UTF-8 text: byte {error.start} is wrong") from error
     except OSError as error:
         raise refuse(f"cannot be read: {error.strerror}") from error
+
+
+def told(path: Path) -> str:
+    """A path as messages name it: from the working directory where it lies in there."""
+    inside = path.is_absolute() and path.is_relative_to(Path.cwd())
+    return os.path.relpath(path) if inside else str(path)
+
+
+def event_files(path: Path) -> list[Path]:
+    """The files of the folder events/ beside config.toml, by name; none where there is no such folder.
+
+    Raises ConfigProblems when it cannot be listed or holds too many.
+    """
+    folder = path.parent / EVENTS
+
+    def refuse(message: str) -> ConfigProblems:
+        return ConfigProblems([Problem(told(folder), None, None, "", message)])
+
+    try:
+        names = sorted(entry.name for entry in os.scandir(folder))
+    except FileNotFoundError:
+        return []
+    except NotADirectoryError:
+        raise refuse("must be a folder: its *.toml files hold [[events]] and [[series]]") from None
+    except OSError as error:
+        raise refuse(f"cannot be read: {error.strerror}") from error
+    wanted = [folder / name for name in names if name.endswith(".toml") and not name.startswith(".")]
+    if len(wanted) > MAX_EVENT_FILES:
+        raise refuse(f"holds {len(wanted)} files, {MAX_EVENT_FILES} is the most")
+    return wanted
 
 
 def directories(

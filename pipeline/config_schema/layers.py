@@ -7,18 +7,25 @@ config_schema. A later layer wins key by key; a list is replaced whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pipeline.config_schema.text import KeyPath
+from pipeline.config_schema.values import is_secret_address
 
 ENVIRONMENT_PREFIX = "PARALLAX__"
 SECRETS_BELONG = (
     "secrets do not belong in the configuration: put the private key in a file that only you can read"
     " (chmod 600) and name it with key_file; put the key's id in an environment variable and name it with"
     " key_id_env"
+)
+ADDRESS_HOLDS = "must begin with wss:// (or https:// for REST), and must not hold a user or a password"
+ALERTS_BELONG = (
+    "addresses of alerts are secrets and do not belong in the configuration: put them, one a line, in a file"
+    " that only you can read (chmod 600) and name it with urls_file, or name an environment variable with"
+    " urls_env"
 )
 _SECRET_WORDS = {"secret", "password", "passwd", "passphrase", "token", "pem", "credential"}
 _SECRET_PARTS = ("private_key", "privatekey", "api_key", "apikey", "private-key", "api-key")
@@ -27,10 +34,16 @@ _SEGMENT = re.compile(r"""\s*(?:"([^"]*)"|'([^']*)'|([^."'\s][^."']*?))\s*(?:\.|
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value came from: a file and a line, "--set", an environment variable, or the defaults."""
+    """Where a value came from: a file and a line, "--set", an environment variable, or the defaults.
+
+    `profile` is whose table it stands in. `first` is the number, in the list of all files, of the first
+    item of this one's.
+    """
 
     file: str
     line: int | None = None
+    profile: str = ""
+    first: int = 0
 
 
 class Layers:
@@ -58,6 +71,22 @@ class Layers:
                 self.put(path, value, origin(path))
                 for inner, _ in _nodes(value, path):
                     self._origins[inner] = origin(inner)
+
+    def extend(self, key: str, items: Sequence[Any], origin: Callable[[KeyPath], Origin]) -> None:
+        """Add items to the list of a key; `origin` says where they stand in the list that they come from."""
+        there = self.values.setdefault(key, [])
+        if not isinstance(there, list):
+            return
+        first = len(there)
+        for number, item in enumerate(items):
+            there.append(deepcopy(item))
+            for path in ((), *(inner for inner, _ in _nodes(item, ()))):
+                place = origin((key, number, *path))
+                self._origins[(key, first + number, *path)] = replace(place, first=first)
+
+    def set_in(self, path: KeyPath) -> Origin | None:
+        """Where exactly this key was set; None where its value is the default."""
+        return self._origins.get(path)
 
     def put(self, path: KeyPath, value: object, origin: Origin) -> None:
         """Set one value, making the tables on the way; what stood there before is forgotten."""
@@ -133,13 +162,14 @@ def _nodes(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:
 def take_secrets(tree: dict[str, Any]) -> list[KeyPath]:
     """Take what looks like a secret out of a tree, by the key's name or by the value; return where it was.
 
-    Names of markets are no keys of ours, so [trader.cash] and [trader.inventory] are left alone.
+    Names of markets are no keys of ours, so [trader.cash] and [trader.inventory] are left alone. An address
+    is a secret where it holds a password, or is one that a messenger takes messages at.
     """
     found = [
         path
         for path, value in _nodes(tree, ())
-        if (_names_secret(str(path[-1])) and not _is_account(path))
-        or (isinstance(value, str) and "PRIVATE KEY-----" in value)
+        if (names_secret(str(path[-1])) and not _is_account(path))
+        or (isinstance(value, str) and is_secret_address(value))
     ]
     taken: list[KeyPath] = []
     for path in found:
@@ -154,11 +184,20 @@ def take_secrets(tree: dict[str, Any]) -> list[KeyPath]:
     return taken
 
 
+def belongs(path: KeyPath) -> str:
+    """Where the secret that stood at a path should be, for people."""
+    tables = {part for part in path[:3] if isinstance(part, str)}
+    if "alerts" in tables:
+        return ALERTS_BELONG
+    return ADDRESS_HOLDS if "venues" in tables and str(path[-1]).endswith("url") else SECRETS_BELONG
+
+
 def _is_account(path: KeyPath) -> bool:
     return "trader" in path[:3] and bool({"cash", "inventory"} & set(path[:-1]))
 
 
-def _names_secret(key: str) -> bool:
+def names_secret(key: str) -> bool:
+    """Whether a key of this name would hold a secret."""
     words = set(re.split(r"[^a-z0-9]+", key.lower()))
     return bool(words & _SECRET_WORDS) or any(part in key.lower() for part in _SECRET_PARTS)
 

@@ -12,23 +12,21 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from pipeline.config_schema import values
+from pipeline.config_schema.reference import ALL, LIVE, WORKER
 
-LIVE, WORKER, ALL = "live", "restart-worker", "restart-all"
-"""When a changed key takes effect: at once, when its worker restarts, when everything does."""
-
-Dollars = Annotated[str, BeforeValidator(values.amount("0", "1000000000"))]
-Percent = Annotated[str, BeforeValidator(values.amount("0", "100"))]
-Share = Annotated[str, BeforeValidator(values.amount("0", "1"))]
-Rate = Annotated[str, BeforeValidator(values.amount("0", "0.999999"))]
-BasisPoints = Annotated[str, BeforeValidator(values.amount("0", "9999", 2))]
-Multiplier = Annotated[str, BeforeValidator(values.amount("0", "1000"))]
-Precision = Annotated[str, BeforeValidator(values.amount("0.000001", "1"))]
-Coins = Annotated[str, BeforeValidator(values.amount("0", "1000000000", 10))]
-Word = Annotated[str, BeforeValidator(values.text(0, 200))]
-Words = Annotated[str, BeforeValidator(values.text(0, 2000))]
-Id = Annotated[str, BeforeValidator(values.text(1, 64))]
-Title = Annotated[str, BeforeValidator(values.text(0, 96))]
-Name = Annotated[str, BeforeValidator(values.text(1, 96))]
+Dollars = Annotated[str, BeforeValidator(values.Amount("0", "1000000000"))]
+Percent = Annotated[str, BeforeValidator(values.Amount("0", "100"))]
+Share = Annotated[str, BeforeValidator(values.Amount("0", "1"))]
+Rate = Annotated[str, BeforeValidator(values.Amount("0", "0.999999"))]
+BasisPoints = Annotated[str, BeforeValidator(values.Amount("0", "9999", 2))]
+Multiplier = Annotated[str, BeforeValidator(values.Amount("0", "1000"))]
+Precision = Annotated[str, BeforeValidator(values.Amount("0.000001", "1"))]
+Coins = Annotated[str, BeforeValidator(values.Amount("0", "1000000000", 10))]
+Word = Annotated[str, BeforeValidator(values.Text(0, 200))]
+Words = Annotated[str, BeforeValidator(values.Text(0, 2000))]
+Id = Annotated[str, BeforeValidator(values.Text(1, 64))]
+Title = Annotated[str, BeforeValidator(values.Text(0, 96))]
+Name = Annotated[str, BeforeValidator(values.Text(1, 96))]
 Variable = Annotated[str, BeforeValidator(values.variable_name)]
 
 
@@ -50,10 +48,10 @@ class Model(BaseModel):
 class Venue(Model):
     """[venues.NAME]"""
 
-    url: Word = _key("sim", WORKER, 'address of the WebSocket (wss://), or "sim"')
-    rest_url: Word = _key("sim", WORKER, 'address of the public REST (https://), or "sim"')
+    url: Word = _key("sim", LIVE, 'address of the WebSocket (wss://), or "sim"')
+    rest_url: Word = _key("sim", LIVE, 'address of the public REST (https://), or "sim"')
     enabled: bool = _key(True, ALL, "whether the venue has a feed")
-    book_url: Word = _key("", WORKER, 'REST address of order books, where it is another; "" is rest_url')
+    book_url: Word = _key("", LIVE, 'REST address of order books, where it is another; "" is rest_url')
     enable_websocket: bool = _key(True, WORKER, "false: books are read by REST every poll_interval")
     poll_interval: float = _seconds(1.0, LIVE, "time between two reads of books by REST", 0.1, 3600)
     markets: tuple[Name, ...] = _key((), LIVE, "markets to watch beside those of [[events]]")
@@ -72,9 +70,10 @@ class Venue(Model):
         10.0, LIVE, "time between two comparisons of each book with REST; 0 never", 0, 3600
     )
     trusted: bool = _key(False, WORKER, "ccxt venues: whether their unverified books may be traded on")
-    key_id_env: Variable = _key("", WORKER, "environment variable that holds the key's id")
-    key_env: Variable = _key("", WORKER, "environment variable that holds the private key itself (PEM)")
-    key_file: Word = _key("", WORKER, "file of the private key (PEM, mode 0600)")
+    key_id_env: Variable = _key("", LIVE, "environment variable that holds the key's id")
+    key_env: Variable = _key("", LIVE, "environment variable that holds the private key itself (PEM)")
+    key_file: Word = _key("", LIVE, "file of the private key (PEM, mode 0600)")
+    key_keyring: Word = _key("", LIVE, "keyring entry of the private key (PEM), as SERVICE/NAME")
 
 
 class Tier(Model):
@@ -199,8 +198,8 @@ class Trader(Model):
     paper_trade_share_pct: Percent = _key(
         "50", LIVE, "percent of what leaves a level that is taken as trades"
     )
-    cash: dict[str, Dollars] = _key({}, WORKER, "dollars at each venue at the start of the paper account")
-    inventory: dict[str, dict[str, Coins]] = _key({}, WORKER, "coins by venue and market at the start")
+    cash: dict[str, Dollars] = _key({}, ALL, "dollars at each venue at the start of the paper account")
+    inventory: dict[str, dict[str, Coins]] = _key({}, ALL, "coins by venue and market at the start")
 
 
 class Supervisor(Model):
@@ -235,8 +234,8 @@ class Logs(Model):
 
     level: Level = _key("info", LIVE, "least severe line that is written")
     levels: dict[Name, Level] = _key({}, LIVE, "the same for single workers")
-    max_mb: int = _key(5, WORKER, "MiB of a file before the next is begun", ge=1, le=1000)
-    files: int = _key(3, WORKER, "older files kept of each worker", ge=1, le=100)
+    max_mb: int = _key(5, ALL, "MiB of a file before the next is begun", ge=1, le=1000)
+    files: int = _key(3, ALL, "older files kept of each worker", ge=1, le=100)
 
 
 class Observer(Model):
@@ -340,6 +339,35 @@ class Event(Model):
     review: Review | None = _key(None, LIVE, "who compared the venues' rules, and what was found")
 
 
+class SeriesLeg(Model):
+    """One of [[series]].legs"""
+
+    venue: Name = _key(..., LIVE, "name of the venue")
+    market: Word = _key("", LIVE, "the venue's own name of the market, with {close:%y%b%d} for the close")
+    markets: dict[Name, Name] = _key({}, LIVE, "or its name by close, where no template gives it")
+    outcome: Literal["yes", "no"] = _key("yes", LIVE, "what is bought or sold")
+    polarity: Literal["same", "inverse"] = _key("same", LIVE, "inverse: the venue's YES is our NO")
+    void: Literal["", "zero", "half", "refund", "never"] = _key(
+        "", LIVE, 'what it pays when it is called off; "" is the venue\'s own rule'
+    )
+
+
+class Series(Model):
+    """[[series]]"""
+
+    id: Id = _key(..., LIVE, "a short name of your own; instances are ID-20261216T1900Z")
+    title: Title = _key("", LIVE, "a sentence for people; {close:%d %B} may stand in it")
+    kind: Literal["binary", "complement", "basket", "implication", "ladder"] = _key(
+        "binary", LIVE, "what the legs are to each other"
+    )
+    first: Word = _key(..., LIVE, "when one instance is decided, ISO-8601")
+    every: Word = _key(..., LIVE, "from one close to the next: 5min, 1h, 1d, 1w, 1mo")
+    ahead: int = _key(1, LIVE, "instances that are watched before their close", ge=1, le=10)
+    legs: tuple[SeriesLeg, ...] = _key((), LIVE, "the markets that pay on an instance")
+    exhaustive: bool = _key(False, LIVE, "basket: whether one of the legs must pay")
+    review: Review | None = _key(None, LIVE, "who compared the rules of one instance; rules_hash is needed")
+
+
 class File(Model):
     """config.toml without its [profile] tables."""
 
@@ -358,3 +386,4 @@ class File(Model):
     lab: Lab = Lab()
     dashboard: Dashboard = Dashboard()
     events: tuple[Event, ...] = ()
+    series: tuple[Series, ...] = ()

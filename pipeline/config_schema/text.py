@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from pipeline.config_schema.values import shown
+from pipeline.config_schema.values import masked, shown
 
 KeyPath = tuple[str | int, ...]
 
@@ -78,7 +78,7 @@ def dotted(path: KeyPath) -> str:
             text += f"[{part}]"
         else:
             plain = re.fullmatch(r"[A-Za-z0-9_/-]+", part)
-            text += ("." if text else "") + (part if plain else f'"{part[:60]}"')
+            text += ("." if text else "") + masked(part if plain else f'"{part[:60]}"')
     return text
 
 
@@ -87,7 +87,7 @@ def explain(
 ) -> tuple[str, str]:
     """Message and suggestion for one refusal of the schema, by pydantic's name for its kind.
 
-    `known` is what could stand there: the table's keys, or the values that a key may have.
+    `known` is what could stand there: the table's keys.
     """
     told = f", got {shown(got)}"
     match kind:
@@ -98,7 +98,8 @@ def explain(
         case "value_error":
             return str(limits["error"]), ""
         case "literal_error":
-            return f"must be {limits['expected']}{told}", did_you_mean(got, known)
+            words = re.findall(r"'([^']*)'", limits["expected"])
+            return f"must be {limits['expected']}{told}", did_you_mean(got, words)
         case "greater_than_equal":
             return f"must be at least {limits['ge']:g}{told}", ""
         case "less_than_equal":
@@ -114,12 +115,18 @@ def did_you_mean(word: object, known: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else ""
 
 
-def caret(text: str, line: int, column: int) -> str:
-    """The line of a syntax error and a mark under its column, at most 120 characters wide."""
+def caret(text: str, line: int, column: int, hides: Callable[[str], bool] = lambda _key: False) -> str:
+    """The line of a syntax error and a mark under its column, at most 120 characters wide.
+
+    What may be a secret is stars, as is the value of a key that `hides` says holds one.
+    """
     lines = text.splitlines()
-    shown = lines[line - 1] if 0 < line <= len(lines) else ""
+    shown = masked(lines[line - 1]) if 0 < line <= len(lines) else ""
+    key, equals, value = shown.partition("=")
+    if hides(key):
+        shown = key + equals + "*" * len(value)
     start = max(0, column - 100)
-    shown = shown[start : start + 120].replace("\t", " ")
+    shown = "".join(c if c.isprintable() else " " for c in shown[start : start + 120])
     return f"    {shown}\n    {' ' * (column - 1 - start)}^"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.feed.batched_book import BatchedBook
 from pipeline.feed.order_book import APPLIED, CROSSED, EMPTY, GAP, IGNORED, LIVE, VERIFIED, Book, Verdict
+from pipeline.guards import ALL_ON, Guards
 from pipeline.model import DEFAULT_SCALES, BookFault, BookState, Market, Scale
 from pipeline.venues.codec import Bad, Change, Event, Gap, Ignored, Listed, Snapshot, Status
 
@@ -37,7 +38,13 @@ class BookKeeper:
     on another best price than the venue's, `times_back` its times that went backwards, which is normal.
     """
 
-    def __init__(self, venue: str, scales: Mapping[str, Scale] | None = None, shown: int = 0) -> None:
+    def __init__(
+        self,
+        venue: str,
+        scales: Mapping[str, Scale] | None = None,
+        shown: int = 0,
+        guards: Guards = ALL_ON,
+    ) -> None:
         """`scales` are those that the venue's codecs were made with, by market.
 
         `shown` is how many levels a side are laid out for shared memory: the segment's depth.
@@ -59,6 +66,7 @@ class BookKeeper:
         self.voided = dict.fromkeys(BookFault, 0)
         self._make = BatchedBook if venue in BATCHED_VENUES else Book
         self._shown = shown
+        self._sequence, self._checksum = guards.on("sequence"), guards.on("checksum")
         self._scales = dict(scales or {})
         self._paused: set[str] = set()
         # The batch that each of these waits for, and when `settle` first saw it: 0 is not yet.
@@ -193,6 +201,7 @@ class BookKeeper:
             scale = self._scales.get(market, DEFAULT_SCALES.get(self.venue))
             book = self._make(market, scale, shown=self._shown)
             book.tradable = self.tradable(market)
+            book.checked = self._checksum
             self.books[market] = book
         return book
 
@@ -266,6 +275,8 @@ class BookKeeper:
     def _apply_other(self, event: Event, connection: int) -> list[str]:
         """Apply an event that is no book message; the markets touched."""
         if isinstance(event, Gap):
+            if event.counted and not self._sequence:
+                return []
             self.gaps += event.counted
             fault = BookFault.SEQUENCE if event.counted else BookFault.VENUE
             return self.void(event.markets or self._on(connection), fault)

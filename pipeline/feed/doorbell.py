@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.bus import Bell
+from pipeline.bus_bell import Bell
 from pipeline.clock import Clock
 from shm import segment as segments
 

@@ -7,7 +7,7 @@ and nothing after it. Run by a connection on each read. This is the client's sid
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 FINAL_TEXT = 0x80 | TEXT
@@ -23,16 +23,14 @@ MAX_CONTROLS_PER_SECOND = 1_000
 MAX_FRAGMENTS = 16_384
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(msgspec.Struct, frozen=True, gc=False):
     """A control frame: CLOSE, PING or PONG, and its body of at most 125 bytes."""
 
     opcode: int
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class FrameError:
+class FrameError(msgspec.Struct, frozen=True, gc=False):
     """Why the stream cannot be read on, and the close code that says so to the server."""
 
     code: int

@@ -13,8 +13,6 @@ from types import TracebackType
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
-import httpx
-
 from pipeline.clock import Clock
 from pipeline.feed.session import retry_after
 from pipeline.venues.asking import Request
@@ -70,6 +68,10 @@ class RestClient:
         sign: Sign | None = None,
     ) -> None:
         """No request goes out yet. Raises ValueError for an address that is not `allowed`."""
+        # It takes 100 ms to load, which a feed that was just restarted has better uses for: the thread that
+        # asks waits for it, and the books do not.
+        import httpx
+
         self._base = allowed(base_url)
         self._clock = clock
         self._given_up = given_up
@@ -102,6 +104,8 @@ class RestClient:
 
     def _body(self, request: Request) -> bytes:
         """The body of the answer to one request, at most MAX_BODY_BYTES."""
+        import httpx
+
         body = bytearray()
         shown = request.path[:_SHOWN]
         deadline_ns = self._clock.monotonic_ns() + round(BODY_SECONDS * 1e9)

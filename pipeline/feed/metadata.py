@@ -16,6 +16,8 @@ from pipeline.model import Market, MarketStatus
 
 REFRESH_NS = 600_000_000_000
 RESULT_NS = 1_000_000_000
+# What asks takes 100 ms of the interpreter to load: by then a stream at hand has brought its books.
+FIRST_NS = 100_000_000
 
 
 class Metadata:
@@ -26,8 +28,10 @@ class Metadata:
         self._clock = clock
         self._described_ns: dict[str, int] = {}
         self._pending: dict[str, Market] = {}
-        # What is wanted is asked for when it is wanted; this is about what grew old since.
+        # What is wanted is asked for at once, but for the first moments; this is about what grew old since.
         self._refresh_ns = clock.monotonic_ns() + REFRESH_NS
+        self._first_ns = clock.monotonic_ns() + FIRST_NS
+        self._waiting: dict[str, None] = {}
         self._result_ns = 0
         self._stale: set[str] = set()
 
@@ -53,8 +57,8 @@ class Metadata:
             self._described_ns.pop(market, None)
             self._pending.pop(market, None)
             self._stale.discard(market)
-        if added:
-            self._directory.request(added)
+            self._waiting.pop(market, None)
+        self._waiting.update(dict.fromkeys(added))
 
     def ask(self, market: str) -> None:
         """The venue has announced a change of this market: read it again now."""
@@ -63,6 +67,9 @@ class Metadata:
     def turn(self, markets: Callable[[], Sequence[str]]) -> list[Market | Failure]:
         """What has come since the last turn; asks for what is due of `markets`."""
         now = self._clock.monotonic_ns()
+        if self._waiting and now >= self._first_ns:
+            self._directory.request(list(self._waiting))
+            self._waiting.clear()
         found = self._directory.poll()
         for each in found:
             if isinstance(each, Market):

@@ -7,37 +7,24 @@ out from a thread of their own, one at a time, so that the loop that beats never
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from random import Random
+
+import msgspec
 
 from pipeline.clock import Clock
 from pipeline.feed.answers import Answers
 from pipeline.feed.http import TURN_SECONDS, RestClient, RestError, allowed, jitter
-from pipeline.model import FeeSchedule, Market
+from pipeline.model import Market
 from pipeline.venues.asking import Request
-from pipeline.venues.coinbase import markets as coinbase
-from pipeline.venues.kalshi import markets as kalshi
-from pipeline.venues.kraken import markets as kraken
-from pipeline.venues.polymarket import markets as polymarket
+from pipeline.venues.rest_registry import market_source
 
 MAX_WAITING = 10_000
 # How often in a round a list that the venue refuses is halved, to find the name it dislikes.
 MAX_SPLITS = 16
 
-# A body, the markets wanted, a fee for them, and when the answer came (wall clock, ns).
-Parse = Callable[[bytes, Sequence[str], FeeSchedule | None, int], list[Market]]
-# Which paths to ask for, and how to read their answers.
-SOURCES: dict[str, tuple[Callable[[Sequence[str]], list[str]], Parse]] = {
-    "kalshi": (kalshi.paths, kalshi.parse),
-    "polymarket": (polymarket.paths, polymarket.parse),
-    "kraken": (kraken.paths, kraken.parse),
-    "coinbase": (coinbase.paths, coinbase.parse),
-}
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True, gc=False):
     """A request that did not give metadata; it will be tried again by itself."""
 
     why: str
@@ -105,6 +92,9 @@ class MarketDirectory:
 
     def _work(self) -> None:
         """The thread: take what is wanted, ask, and after a failure wait and ask again."""
+        if not self._closed:
+            # Nothing is loaded and no client is made before there is something to ask.
+            self._wake.wait()
         if self._closed:
             return
         with RestClient(self._base, self._clock, lambda: self._closed) as client:
@@ -167,7 +157,7 @@ class MarketDirectory:
 
         A venue that refuses a list because of one name in it is asked for each half of the list.
         """
-        paths, parse = SOURCES[self._venue]
+        paths, parse = market_source(self._venue)
         refused: RestError | None = None
         for path in paths(wanted):
             try:
@@ -197,7 +187,11 @@ class MarketDirectory:
 
         A fee that the venue refuses to tell stays unknown: the market is watched and not traded.
         """
-        for path in kalshi.fee_paths(markets) if self._venue == "kalshi" else ():
+        if self._venue != "kalshi":
+            return markets
+        from pipeline.venues.kalshi import markets as kalshi  # for Kalshi's feed alone
+
+        for path in kalshi.fee_paths(markets):
             known = markets
             try:
                 request = Request("GET", path)

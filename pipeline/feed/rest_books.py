@@ -17,7 +17,7 @@ from pipeline.feed.http import RestClient, RestError, Sign, allowed, jitter
 from pipeline.feed.rest import Failure
 from pipeline.model import Scale
 from pipeline.venues.asking import Request, Sample
-from pipeline.venues.rest_registry import BOOK_SOURCES
+from pipeline.venues.rest_registry import book_source
 
 MAX_WAITING = 10_000
 # How often in a round a list that the venue refuses is halved, to find the name it dislikes.
@@ -41,7 +41,7 @@ class RestBooks:
         `sign` gives headers for a method and a path, where the venue wants public reads signed. Raises
         ValueError for an address that is neither https nor on this machine.
         """
-        self._source = BOOK_SOURCES[venue]
+        self._source = book_source(venue)
         self._base = allowed(base_url) if base_url else ""
         self._clock = clock
         self._random = random
@@ -94,6 +94,9 @@ class RestBooks:
 
     def _work(self) -> None:
         """The thread: take what waits, a request's worth at a time, and ask."""
+        if not self._closed:
+            # Nothing is loaded and no client is made before there is something to ask.
+            self._wake.wait()
         if self._closed:
             return
         with RestClient(self._base, self._clock, lambda: self._closed, sign=self._sign) as client:

@@ -7,7 +7,8 @@ polled, the events that a stream would give. Used by the feed's worker once in a
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+
+import msgspec
 
 from pipeline.config import VenueConfig
 from pipeline.feed.polling import Poller
@@ -17,16 +18,15 @@ from pipeline.feed.window import SeenBook
 from pipeline.feed.witness import Verdict, Witness
 from pipeline.model import Scale
 from pipeline.venues.codec import Event
-from pipeline.venues.rest_registry import BOOK_SOURCES
+from pipeline.venues.rest_registry import book_source
 
 
-@dataclass(slots=True)
-class Report:
+class Report(msgspec.Struct):
     """What one turn brought: verdicts, or polled events with the time they came; and what failed."""
 
-    verdicts: list[Verdict] = field(default_factory=list)
-    polled: list[tuple[list[Event], int]] = field(default_factory=list)
-    failures: list[Failure] = field(default_factory=list)
+    verdicts: list[Verdict] = []
+    polled: list[tuple[list[Event], int]] = []
+    failures: list[Failure] = []
 
 
 class SecondSource:
@@ -35,7 +35,7 @@ class SecondSource:
     def __init__(self, venue: str, settings: VenueConfig, rest: RestBooks) -> None:
         self._rest = rest
         self.polling = not settings.enable_websocket
-        self.witness = Witness(_ns(settings.witness_interval), at_once=BOOK_SOURCES[venue].at_once)
+        self.witness = Witness(_ns(settings.witness_interval), at_once=book_source(venue).at_once)
         self.poller = Poller(_ns(settings.poll_interval), _ns(settings.timeout))
         self._settings = settings
         self._markets: dict[str, None] = {}

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from random import Random
+
+import msgspec
 
 from pipeline.config import VenueConfig
 from pipeline.model import ConnectionState
@@ -40,8 +41,7 @@ SPACING_NS = SECOND_NS // 8
 REFUSED_SPACING_NS = SECOND_NS
 
 
-@dataclass(frozen=True, slots=True)
-class Habits:
+class Habits(msgspec.Struct, frozen=True, gc=False):
     """A venue's settings, in seconds (config [venues.NAME]); `max_retries` 0 never gives up."""
 
     reconnect_delay: float

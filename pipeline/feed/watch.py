@@ -12,7 +12,8 @@ has seen in the meantime that its books are right.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+
+import msgspec
 
 from pipeline.config import VenueConfig
 
@@ -23,8 +24,7 @@ TRIES = 3
 REFUSED_NS, REFUSED_MAX_NS = 1_000_000_000, 60_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Patience:
+class Patience(msgspec.Struct, frozen=True, gc=False):
     """How long to wait (config [venues.NAME], in nanoseconds); `data_ns` 0 waits for ever."""
 
     first_book_ns: int

@@ -19,8 +19,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from heapq import heappop, heappush
+
+import msgspec
 
 from pipeline.feed.window import Doubt, SeenBook, Window
 from pipeline.model import BookState
@@ -44,8 +45,7 @@ OPENED_A_TURN = 25
 _USABLE = frozenset({BookState.LIVE, BookState.CROSSED})
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True, gc=False):
     """What REST says of a book. `at_ns` is when REST was asked (CLOCK_MONOTONIC); `why` is for a log."""
 
     market: str

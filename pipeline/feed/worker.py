@@ -7,11 +7,13 @@ supervisor as `run.py feed VENUE`. A price goes: receive -> decode -> apply -> p
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from random import Random
 
+from pipeline import guards
 from pipeline.clock import Clock, SleepWatch
 from pipeline.config import Config, VenueConfig
 from pipeline.feed.book import BookKeeper
@@ -65,7 +67,9 @@ class Feed:
             flags |= BookFlag.POLLED
         writer = memory.BookWriter(self.worker.segment)
         self._publisher = Publisher(venue, writer, flags, config.fees.get(venue))
-        self.keeper = BookKeeper(venue, shown=writer.depth)
+        own = guards.of(self.worker, os.environ, "sequence", "checksum", "freshness")
+        self.keeper = BookKeeper(venue, shown=writer.depth, guards=own)
+        self._fresh = own.on("freshness")
         self._gauges = Gauges(self.worker, self.keeper, clock)
         self._access = Access()
         self._spread = Spread(connections, capacity)
@@ -106,6 +110,8 @@ class Feed:
         # A thread that reads a long REST answer must not hold up the loop for Python's usual 5 ms.
         sys.setswitchinterval(0.001)
         with self.worker as worker:
+            # Before the first wait: the venue answers while the rest of us gets ready.
+            self._tend()
             while worker.go_on():
                 self.turn()
             self.close()
@@ -321,7 +327,7 @@ class Feed:
         book = self.keeper.books.get(verdict.market)
         if book is None:
             return
-        if verdict.agrees:
+        if verdict.agrees or not self._fresh:
             book.witness_ns = verdict.at_ns
             self._display.show([verdict.market])
             return

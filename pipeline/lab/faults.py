@@ -141,24 +141,35 @@ class Faults:
     """All faults of a server. `acted` counts what was done, by kind."""
 
     def __init__(self, seed: int = 0) -> None:
-        """No fault is set."""
+        """No fault is set, and none ordered."""
         self.acted: Counter[str] = Counter()
         self._seed = seed
         self._armed: list[Armed] = []
+        self._ordered: list[Armed] = []
         self._idents = itertools.count(1)
         self._streams = itertools.count(1)
         self._random = Random(f"{seed}/handshakes")
 
     def set(self, faults: Iterable[Fault]) -> None:
-        """Have these faults and no others. Raises ValueError for one that cannot be."""
+        """Have these faults and no others, but for those that were ordered. Raises ValueError for one that
+        cannot be.
+        """
+        self._armed = self._arm(faults)
+
+    def order(self, faults: Iterable[Fault]) -> None:
+        """Beside those that are set have these, in place of what was ordered before. Raises ValueError."""
+        self._ordered = self._arm(faults)
+
+    def _arm(self, faults: Iterable[Fault]) -> list[Armed]:
         wanted = list(faults)
         for fault in wanted:
             _check(fault)
-        self._armed = [Armed(fault, next(self._idents)) for fault in wanted]
+        return [Armed(fault, next(self._idents)) for fault in wanted]
 
     def armed(self, venue: str, now_ms: int) -> list[Armed]:
         """The faults that may act at a venue now."""
-        return [each for each in self._armed if each.fault.venue == venue and _is_on(each, now_ms)]
+        all_of_them = (*self._armed, *self._ordered)
+        return [each for each in all_of_them if each.fault.venue == venue and _is_on(each, now_ms)]
 
     def acts(self, each: Armed, random: Random) -> bool:
         """Whether a fault acts, drawn by its chance; counted if so."""

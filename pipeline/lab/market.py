@@ -100,6 +100,10 @@ class MarketModel:
             pair.step(self.time, keep)
         self.events_version += self.groups.step(self.time, keep)
 
+    def order(self, scenario: Scenario) -> None:
+        """From now on the markets play this too, in place of what was ordered before."""
+        self._conduct.order(scenario.steps)
+
     def skip(self, milliseconds: int) -> None:
         """Let wall time pass without a step, after a stall too long to make good."""
         assert milliseconds >= 0, "time does not go back"

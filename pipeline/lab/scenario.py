@@ -1,15 +1,16 @@
 """Scenarios: what goes wrong in a simulated run, and when, written in a TOML file.
 
-In: the name of a built-in scenario or the path of a file. Out: a `Scenario`, and of it the faults of the
-venues' lines, what the paper exchange does at a moment, and the settings of its world. What the venues'
-markets do is `scenario_conduct`. Read by the command line, which refuses a bad file, and by the lab.
-docs/SCENARIOS.md lists what a step can be.
+In: the name of a built-in scenario or the path of a file; steps that are ordered while it plays. Out: a
+`Scenario`, and of it the faults of the venues' lines, what the paper exchange does at a moment, and the
+settings of its world. What the venues' markets do is `scenario_conduct`. Read by the command line, which
+refuses a bad file, and by the lab. docs/SCENARIOS.md lists what a step can be.
 
 A scenario scripts the behaviour of venues alone. It knows no limit and no rule of the trader.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -32,7 +33,12 @@ PAPER_KINDS = {
 }
 """What the paper exchange can be told, and the key of [trader] that says it."""
 
-CONDUCT_KINDS = {"wide": "cents between the best prices, at least", "trades": "more trades a second"}
+DIVERGE = "diverge"
+CONDUCT_KINDS = {
+    "wide": "cents between the best prices, at least",
+    "trades": "more trades a second",
+    DIVERGE: "cents that the venue bids above the other's ask, in the event `market`",
+}
 """What a venue's binary markets can do; `value` is a whole number from 1 to 100."""
 CONDUCT_VENUES = ("kalshi", "polymarket")
 IN_SECONDS = frozenset({"skew", "drip"})
@@ -68,6 +74,10 @@ class Step(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """When it is over; 0 for never."""
         return round((self.at_s + self.for_s) * 1_000) if self.for_s else 0
 
+    def later(self, by_ms: int) -> Step:
+        """The same so much later."""
+        return msgspec.structs.replace(self, at_s=self.at_s + by_ms / 1_000)
+
     def is_on(self, elapsed_ms: int) -> bool:
         """Whether it happens at this moment of the world."""
         return self.from_ms <= elapsed_ms and (not self.until_ms or elapsed_ms < self.until_ms)
@@ -98,6 +108,10 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                 key = PAPER_KINDS[step.what]
                 found[key] = str(step.value) if key.endswith("_pct") else int(step.value)
         return found
+
+    def later(self, by_ms: int) -> Scenario:
+        """The same script, begun so much later."""
+        return msgspec.structs.replace(self, steps=tuple(step.later(by_ms) for step in self.steps))
 
 
 NOTHING = Scenario("nothing is scripted")
@@ -133,10 +147,31 @@ def reference(name: str) -> str:
 def parse(text: str) -> Scenario:
     """The scenario that a text describes. Raises ScenarioError."""
     try:
-        scenario = msgspec.toml.decode(text, type=Scenario)
+        return _checked(msgspec.toml.decode(text, type=Scenario))
+    except ScenarioError:
+        raise
     except ValueError as error:
         # msgspec's errors and those of the TOML reader are ValueErrors.
         raise ScenarioError(f"no scenario: {error}") from error
+
+
+def parse_order(text: bytes) -> Scenario:
+    """The script that a running lab is ordered to play, as JSON. Raises ScenarioError."""
+    if len(text) > MAX_FILE_BYTES:
+        raise ScenarioError(f"an order is at most {MAX_FILE_BYTES} bytes long")
+    try:
+        return _checked(msgspec.json.decode(text, type=Scenario))
+    except msgspec.MsgspecError as error:
+        raise ScenarioError(f"no order: {error}") from error
+
+
+def order_text(steps: Sequence[Step]) -> bytes:
+    """What `parse_order` reads: these steps, `at_s` counted from when the lab sees them."""
+    return msgspec.json.encode(Scenario("ordered", tuple(steps)))
+
+
+def _checked(scenario: Scenario) -> Scenario:
+    """The scenario, if every step of it can be played. Raises ScenarioError."""
     if len(scenario.steps) > MAX_STEPS:
         raise ScenarioError(f"{len(scenario.steps)} steps, but {MAX_STEPS} are the most")
     for number, step in enumerate(scenario.steps, 1):
@@ -157,6 +192,8 @@ def _problem(step: Step) -> str:
     if step.what in CONDUCT_KINDS:
         if step.venue not in CONDUCT_VENUES:
             return f"venue is one of {', '.join(CONDUCT_VENUES)}"
+        if step.what == DIVERGE and not step.market:
+            return "market names the event"
         in_range = isinstance(step.value, int) and 1 <= step.value <= 100
         return "" if in_range else "value is a whole number from 1 to 100"
     if step.what not in KINDS:

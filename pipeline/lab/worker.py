@@ -4,7 +4,7 @@ In: seed, divergence and scenario from the config, and when the run began. Out: 
 127.0.0.1, named with their events in run/lab.json, and a segment with counters; in run/lab.json too what
 the scenario makes of the paper exchange, as keys of [trader]. Started by the supervisor as `run.py lab`
 when a venue's url is "sim". A lab that is restarted plays the same world up to the present and goes on
-there.
+there. While it plays it takes orders from run/faults.json (`orders`), which the selftest writes.
 """
 
 from __future__ import annotations
@@ -18,15 +18,20 @@ from pipeline.clock import Clock
 from pipeline.config import Config
 from pipeline.lab.listing import STEP_MS
 from pipeline.lab.market import MarketModel
-from pipeline.lab.scenario import load
+from pipeline.lab.orders import ORDERS_FILE, OrderBook
+from pipeline.lab.scenario import NOTHING, ScenarioError, load, parse_order
 from pipeline.lab.server import LabServer
 from pipeline.lifecycle import Worker
 
 VENUES = ("kalshi", "polymarket", "kraken", "coinbase")
-COUNTERS = tuple(
-    f"{venue}_{what}"
-    for venue in VENUES
-    for what in ("messages", "received", "requests", "connections", "slow_clients")
+COUNTERS = (
+    *(
+        f"{venue}_{what}"
+        for venue in VENUES
+        for what in ("messages", "received", "requests", "connections", "slow_clients")
+    ),
+    "orders",
+    "orders_refused",
 )
 LAB_FILE = "lab.json"
 
@@ -40,6 +45,8 @@ class Lab:
         self._path = Path(config.run_directory) / LAB_FILE
         self._version = 0
         self._scenario = load(config.lab.scenario)
+        self._orders = OrderBook(Path(config.run_directory) / ORDERS_FILE)
+        self._ordered = NOTHING
         self._events: list[dict[str, Any]] = []
         self._paper: dict[str, int | str] = {}
         self._model = self._world(config)
@@ -71,20 +78,43 @@ class Lab:
             await self._stopping
 
     def _beat(self) -> None:
-        """Called each step: beat, carry the counters, follow the scenario, and end when told to."""
+        """Called each step: beat, carry the counters, follow scenario and orders, and end when told to."""
         for name, total in self._server.counters().items():
             if total != self._counted.get(name, 0):
                 self.worker.counters.add(name, total - self._counted.get(name, 0))
                 self._counted[name] = total
-        if self._scenario.paper_at(self._model.time.elapsed_ms) != self._paper:
+        self._obey()
+        if self._paper_now() != self._paper:
             self._publish(self._events)
         if not self.worker.go_on() and self._stopping is None:
             self._stopping = asyncio.get_running_loop().create_task(self._server.stop())
 
+    def _obey(self) -> None:
+        """Take a new order; one that cannot be played changes nothing, and is said."""
+        text = self._orders.new()
+        if text is None:
+            return
+        try:
+            ordered = parse_order(text).later(self._model.time.elapsed_ms)
+        except ScenarioError as error:
+            self.worker.counters.add("orders_refused")
+            self.worker.report(f"run/{ORDERS_FILE}: {error}")
+            return
+        self._server.faults.order(ordered.faults())
+        self._model.order(ordered)
+        self._ordered = ordered
+        # Counted when it is in force: who ordered waits for this.
+        self.worker.counters.add("orders")
+
+    def _paper_now(self) -> dict[str, int | str]:
+        """What the paper exchange is to do now; an order counts before the script."""
+        elapsed_ms = self._model.time.elapsed_ms
+        return self._scenario.paper_at(elapsed_ms) | self._ordered.paper_at(elapsed_ms)
+
     def _publish(self, events: list[dict[str, Any]]) -> None:
         """Say in run/lab.json where the venues are, what they trade, and how paper orders fare."""
         self._version += 1
-        self._events, self._paper = events, self._scenario.paper_at(self._model.time.elapsed_ms)
+        self._events, self._paper = events, self._paper_now()
         content = {
             "version": self._version,
             "venues": self._server.addresses(),

@@ -24,11 +24,12 @@ from typing import Any, NamedTuple
 from pipeline.model import EXACT, Scale
 from pipeline.model_events import OrderLeg
 from pipeline.money import money_text, to_decimal
+from pipeline.paper import holdings
 from pipeline.paper.orders import Fill, FillState, PaperOrder, Status, fee_numbers, fee_of
 
 PAPER_FILE = "paper.sqlite"
 APPLICATION_ID = 0x50785050
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 BUSY_SECONDS = 2.0
 KEPT_ORDERS = 10_000
 KEPT_NS = 7 * 86_400 * 10**9
@@ -99,7 +100,7 @@ class PaperStore:
             if not path.exists():
                 os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
-            _prepare(path, db)
+            _prepare(path, db, wall_ns())
         except (sqlite3.Error, OSError, StoreError) as error:
             if db is not None:
                 db.close()
@@ -121,6 +122,7 @@ class PaperStore:
             for order in orders:
                 self._db.execute(_PUT_ORDER, (*_order_row(order), wall_ns))
                 rows = [_fill_row(order, number) for number in sorted(order.unsaved)]
+                self._add_up(order)
                 self._db.executemany(_PUT_FILL, rows)
         for order in orders:
             order.stored = True
@@ -140,6 +142,23 @@ class PaperStore:
                 statement = f"DELETE FROM {table} WHERE serial=?"  # noqa: S608
                 self._db.executemany(statement, [(serial,) for serial in old])
         return len(old)
+
+    def holdings(self, account: str, places: Iterable[holdings.Place]) -> holdings.Holdings:
+        """What the account has at these places by all of its fills, pruned ones too. Raises StoreError."""
+        born = self._rows("SELECT born_wall_ns FROM about")[0]["born_wall_ns"]
+        rows = [row for place in places for row in self._rows(holdings.OF_PLACE, (account, *place))]
+        fills = self._rows(holdings.FILLS, (account,))[0]["fills"]
+        return holdings.Holdings(born, fills, holdings.amounts(rows))
+
+    def _add_up(self, order: PaperOrder) -> None:
+        """Let the holdings follow what changed of an order's fills, before that is put on record."""
+        for number in order.unsaved:
+            known = self._db.execute(holdings.KNOWN, (order.serial, number)).fetchone()
+            was = known is not None and known[0] != FillState.FAILED
+            fill = order.fills[number]
+            turn = int(fill.state is not FillState.FAILED) - int(was)
+            if turn:
+                self._db.execute(holdings.ADD, holdings.change(order, fill, turn))
 
     def next_serial(self) -> int:
         """The number of the next order. Raises StoreError."""
@@ -311,28 +330,39 @@ def _fill_of(row: Row, *, is_ours: bool) -> Fill:
     )
 
 
-def _prepare(path: Path, db: sqlite3.Connection) -> None:
-    """Create the tables in an empty file, or check that the file is ours."""
+def _prepare(path: Path, db: sqlite3.Connection, wall_ns: int) -> None:
+    """Create the tables in an empty file, add those that version 1 lacked, or check that the file is ours."""
     if db.execute("PRAGMA journal_mode=WAL").fetchone()[0] != "wal":
         raise StoreError(f"{path}: this file system cannot hold it; use a local disk")
     db.execute("PRAGMA synchronous=FULL")
     db.execute("BEGIN IMMEDIATE")
     try:
         if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
-            for statement in _SCHEMA.split(";"):
+            for statement in (_SCHEMA + holdings.SCHEMA).split(";"):
                 db.execute(statement)
+            db.execute("INSERT INTO about VALUES (1, ?)", (wall_ns,))
             db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+            db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        elif _kind(db) == (APPLICATION_ID, 1):
+            for statement in (holdings.SCHEMA + holdings.FROM_VERSION_1).split(";"):
+                db.execute(statement)
             db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         db.execute("COMMIT")
     finally:
         if db.in_transaction:
             db.execute("ROLLBACK")
-    kind = db.execute("PRAGMA application_id").fetchone()[0]
-    version = db.execute("PRAGMA user_version").fetchone()[0]
-    if (kind, version) != (APPLICATION_ID, SCHEMA_VERSION):
+    if _kind(db) != (APPLICATION_ID, SCHEMA_VERSION):
         raise StoreError(
             f"{path} is of another program or version; move it away or use another data directory"
         )
+
+
+def _kind(db: sqlite3.Connection) -> tuple[int, int]:
+    """Whose file it is, and of which version."""
+    return (
+        int(db.execute("PRAGMA application_id").fetchone()[0]),
+        int(db.execute("PRAGMA user_version").fetchone()[0]),
+    )
 
 
 def _explained(path: Path, error: Exception) -> StoreError:

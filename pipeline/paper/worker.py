@@ -18,12 +18,22 @@ from pipeline.bus import OrderServer, read_key
 from pipeline.clock import Clock, SleepWatch
 from pipeline.config import Config
 from pipeline.lifecycle import Worker
+from pipeline.money import money_text
 from pipeline.paper.exchange import PaperExchange
 from pipeline.paper.orders import PaperOrder
 from pipeline.paper.reports import Report, messages
 from pipeline.paper.settings import settings_of
 from pipeline.paper.store import PAPER_FILE, PaperStore, StoreError
-from pipeline.wire import AskOrders, CancelOrders, PlaceOrder, Sealer, WireError
+from pipeline.wire import (
+    PLACES_A_QUESTION,
+    AskHoldings,
+    AskOrders,
+    CancelOrders,
+    HoldingsReport,
+    PlaceOrder,
+    Sealer,
+    WireError,
+)
 
 BUSY_MS, IDLE_MS = 2, 20
 BATCH = 64
@@ -102,12 +112,11 @@ class PaperVenue:
         self._books.refresh(now)
         if wait_ms is None:
             wait_ms = BUSY_MS if self.exchange.is_busy(now) else IDLE_MS
-        received = self._server.receive(wait_ms)
-        for _ in range(BATCH):
+        for number in range(BATCH):
+            received = self._server.receive(0 if number else wait_ms)
             if received is None:
                 break
             self._take(*received)
-            received = self._server.receive(0)
         # What came in is on record before anything is made of it.
         self._commit()
         now = self._clock.monotonic_ns()
@@ -136,10 +145,27 @@ class PaperVenue:
         elif isinstance(message, CancelOrders):
             self._heard(message.account, client)
             self.exchange.cancel(message.account, message.order_id, message.sent_ns, now)
+        elif isinstance(message, AskHoldings):
+            self._tell_holdings(client, message)
         else:
             assert isinstance(message, AskOrders)
             self._heard(message.account, client)
             self._post(client, self.exchange.ask(message.account, message.order_ids, now))
+
+    def _tell_holdings(self, client: bytes, question: AskHoldings) -> None:
+        """Say what the account has, by what is on record; nothing while that cannot be read."""
+        if len(question.places) > PLACES_A_QUESTION:
+            self._refuse("a question for too many places")
+            return
+        self.worker.counters.add("asks")
+        try:
+            found = self._store.holdings(question.account, question.places)
+        except StoreError as error:
+            self._store_failed(error)
+            return
+        held = tuple([(*place, money_text(amount)) for place, amount in found.amounts.items()])
+        report = HoldingsReport(question.account, question.look, found.born_wall_ns, found.fills, held)
+        self._server.reply(client, self._sealer.seal(report))
 
     def _refuse(self, why: str) -> None:
         self.worker.counters.add("frames_refused")

@@ -12,9 +12,11 @@ their next turn in the round, a few times a second, because books age and people
 from __future__ import annotations
 
 import gc
+import os
 from collections import deque
 from pathlib import Path
 
+from pipeline import guards
 from pipeline.books import FeedBooks
 from pipeline.bus import Bell, Sender, read_key
 from pipeline.clock import Clock, SleepWatch
@@ -60,6 +62,7 @@ class Scanner:
         self._clock = clock
         sections = parts.sections(config.shm.max_events)
         self.worker = Worker("scanner", config, clock, sections, parts.COUNTERS, self._on_config)
+        self._offers = guards.of(self.worker, os.environ, "offer").on("offer")
         segment, now = self.worker.segment, clock.monotonic_ns()
         self._books = FeedBooks(Path(config.shm_directory), config.feeds(), config.scanner.limits())
         self._sleep_watch = SleepWatch(clock)
@@ -221,7 +224,7 @@ class Scanner:
         verdict = self._lasting(lane, priced, now)
         belief = self._beliefs.of(lane, priced, verdict, now, self._trader.latency_ns)
         repeat_ns = self.worker.config.scanner.repeat_ms * MILLISECOND_NS
-        if not verdict.reason and now - lane.sent_ns >= repeat_ns:
+        if not verdict.reason and now - lane.sent_ns >= repeat_ns and self._offers:
             lane.sent_ns = now
             self._offer(priced, belief, now, fresh=fresh)
         lead = self._following.lead(direction)

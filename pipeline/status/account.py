@@ -21,6 +21,8 @@ from shm.tables import TableReader
 
 RowT = TypeVar("RowT", bound=tuple[Any, ...])
 BANDS = ("low", "medium", "high")
+# S1's colours of an exposure, in millionths of a dollar: low below the first, high above the second.
+BANDS_MICROS = (20_000_000, 50_000_000)
 EVENT_STATES = ("hedged", "on its way", "unhedged")
 TRENDS = {1: "better", 0: "steady", -1: "worse"}
 
@@ -65,6 +67,7 @@ def account(summary: records.SummaryRow | None) -> dict[str, Any]:
         "day_pnl_usd": usd(summary.day_pnl_micros),
         "day_known": bool(summary.day_known),
         "exposure_usd": usd(summary.exposure_micros),
+        "band": band(summary.exposure_micros),
         "net_exposure_usd": usd(summary.net_exposure_micros),
         "locked_profit_usd": usd(summary.locked_profit_micros),
         "consecutive_losses": summary.consecutive_losses,
@@ -72,6 +75,12 @@ def account(summary: records.SummaryRow | None) -> dict[str, Any]:
         "unknown_orders": summary.unknown_orders,
         "quotes": summary.quotes,
     }
+
+
+def band(micros: int) -> str:
+    """S1's colour of an exposure in words; exactly $20 and exactly $50 are in the middle."""
+    low, high = BANDS_MICROS
+    return BANDS[0 if micros < low else 1 if micros <= high else 2]
 
 
 def positions(trader: View | None) -> dict[str, dict[str, str]]:

@@ -7,6 +7,7 @@ role lock of the data directory, at its start (a crash's leftovers) and at its e
 from __future__ import annotations
 
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 from pipeline.clock import Clock
@@ -15,8 +16,12 @@ from shm import layout as lo
 from shm import segment as segments
 
 ORPHAN_SECONDS = 2.0
+OWN_ROLE = "supervisor.role"
 # Everything a run puts into its directory besides role locks; nothing else there is touched.
-RUN_FILES = ("opp", "ord", "dec", "ctl", "bell", "key", "config.json", "config.new", "lab.json", "lab.new")
+RUN_FILES = (
+    "opp", "ord", "dec", "ctl", "bell", "key", "config.json", "config.new", "lab.json", "lab.new",
+    "faults.json", "faults.new", "observer.json", "observer.new",
+)  # fmt: skip
 
 
 def leftovers(run_directory: Path, shm_directory: Path, clock: Clock) -> None:
@@ -51,14 +56,23 @@ def segments_of(shm_directory: Path, *, keep: str) -> None:
 
 
 def directories(run_directory: Path, shm_directory: Path) -> None:
-    """Remove the run's files, its role locks last, and both directories once they are empty."""
+    """Remove the run's files, its role locks, and both directories where they are empty then.
+
+    Our own role goes last: from then on the next supervisor may be there, and everything is its own.
+    """
     for name in RUN_FILES:
         (run_directory / name).unlink(missing_ok=True)
-    for role in run_directory.glob("*.role"):
+    _remove_empty(shm_directory)
+    roles = sorted(run_directory.glob("*.role"), key=lambda path: path.name == OWN_ROLE)
+    for role in roles:
         role.unlink(missing_ok=True)
-    for directory in (run_directory, shm_directory):
-        if directory.is_dir() and not any(directory.iterdir()):
-            directory.rmdir()
+    _remove_empty(run_directory)
+
+
+def _remove_empty(directory: Path) -> None:
+    """Remove a directory, unless there is something in it, which is not ours."""
+    with suppress(OSError):
+        directory.rmdir()
 
 
 def exit_words(status: int) -> str:

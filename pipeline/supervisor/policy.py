@@ -3,14 +3,17 @@
 In: a `Standing` (what we made of the worker so far), `Facts` (what is seen now) and the time. Out: the
 next `Standing` and at most one `Action`. Pure: no clock, no process. Run by the supervisor's loop.
 
-    STOPPED  -> STARTING   start is wanted
+    STOPPED  -> STARTING   a start is wanted
     STARTING -> RUNNING    it beats
-    STARTING -> HUNG       it never beat within the allowance: kill
+    STARTING -> HUNG       it never beat within the allowance, or a signal stopped it: kill
     RUNNING  -> HUNG       its heartbeat is old and no bounded wait excuses it: kill
+    STARTING, RUNNING -> STOPPING        it takes more memory than it may: terminate, start again
     STARTING, RUNNING, HUNG -> BACKOFF   it ended without being asked
+    STARTING, RUNNING, HUNG -> FLAPPING  it did so once more after `restart_limit` restarts in the window
     BACKOFF  -> STARTING   the wait is over
+    FLAPPING -> STOPPED    somebody starts, stops or restarts it; nothing else leads out
     any      -> STOPPING   stop or restart is asked: terminate, kill after a while
-    STOPPING -> STOPPED    it ended, or BACKOFF with no wait if a restart was asked
+    STOPPING -> STOPPED    it ended; STARTING if a restart was asked, as BACKOFF if it was for its memory
 """
 
 from __future__ import annotations
@@ -23,6 +26,10 @@ from pipeline.model import WorkerState
 
 # A worker that has not beaten by then after its start is not going to.
 START_ALLOWANCE_NS = 10_000_000_000
+# An end so soon after a person's signal is taken to be its effect.
+EXCUSED_NS = 10_000_000_000
+SECOND_NS = 1_000_000_000
+MIB = 1 << 20
 
 
 class Action(Enum):
@@ -34,26 +41,47 @@ class Action(Enum):
     KILL = "kill"
 
 
+class Cause(Enum):
+    """Why a worker is being ended, or was; UNASKED where it ended by itself."""
+
+    UNASKED = ""
+    HUNG = "no heartbeat"
+    MEMORY = "too much memory"
+    PERSON = "asked for"
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is seen: whether the process exists, and of its segment the beat and the announced wait."""
+    """What is seen: whether the process exists, what it takes, of its segment beat and announced wait, and
+    whether a signal has stopped it.
+    """
 
     alive: bool
     heartbeat_ns: int
     busy_until_ns: int
+    memory_bytes: int = 0
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What the supervisor makes of a worker. `again` asks for a start once it has stopped."""
+    """What the supervisor makes of a worker. `again` asks for a start once it has stopped.
+
+    `failures` in a row make waits longer; `recent` are the times of restarts after a failure, oldest first,
+    of which there may be `restart_limit` in `restart_window`. What a person asks for is in neither.
+    """
 
     state: WorkerState = WorkerState.STOPPED
     since_ns: int = 0
     restarts: int = 0
     failures: int = 0
+    failed_ns: int = 0
+    recent: tuple[int, ...] = ()
     retry_at_ns: int = 0
     again: bool = True
     killed: bool = False
+    cause: Cause = Cause.UNASKED
+    excused_until_ns: int = 0
 
 
 def step(
@@ -66,43 +94,73 @@ def step(
         case WorkerState.STARTING | WorkerState.RUNNING:
             return _up(standing, facts, now_ns, limits, jitter)
         case WorkerState.HUNG:
-            # HUNG -> BACKOFF once the kill has taken effect
+            # HUNG -> BACKOFF or FLAPPING once the kill has taken effect
             return (standing, Action.NONE) if facts.alive else _ended(standing, now_ns, limits, jitter)
         case WorkerState.BACKOFF:
             return _backoff(standing, now_ns)
         case WorkerState.FLAPPING:
+            # A person has to look: nothing that happens leads out of here.
             return standing, Action.NONE
         case WorkerState.STOPPING:
-            return _stopping(standing, facts, now_ns, limits)
+            return _stopping(standing, facts, now_ns, limits, jitter)
 
 
-def ask_start(standing: Standing) -> Standing:
-    """Somebody wants the worker up: it starts at the next step, without waiting out a backoff."""
-    return replace(standing, again=True, retry_at_ns=0, failures=0)
+def ask_start(standing: Standing, now_ns: int) -> Standing:
+    """Somebody wants the worker up: it starts at the next step, with a clean slate."""
+    clean = _forgiven(replace(standing, again=True, retry_at_ns=0))
+    if standing.state == WorkerState.FLAPPING:
+        # FLAPPING -> STOPPED, and from there at once to STARTING
+        return replace(clean, state=WorkerState.STOPPED, since_ns=now_ns)
+    return clean
 
 
 def ask_stop(standing: Standing, now_ns: int, *, again: bool) -> tuple[Standing, Action]:
     """Somebody wants the worker down, or (`again`) down and up."""
-    if standing.state in {WorkerState.STOPPED, WorkerState.BACKOFF}:
-        down = replace(standing, state=WorkerState.STOPPED, since_ns=now_ns)
-        return replace(down, again=again, retry_at_ns=0, failures=0), Action.NONE
-    asked = replace(standing, state=WorkerState.STOPPING, since_ns=now_ns, again=again, killed=False)
+    clean = _forgiven(replace(standing, again=again, retry_at_ns=0, since_ns=now_ns))
+    if standing.state in {WorkerState.STOPPED, WorkerState.BACKOFF, WorkerState.FLAPPING}:
+        # STOPPED, BACKOFF, FLAPPING -> STOPPED: there is no process to end
+        return replace(clean, state=WorkerState.STOPPED), Action.NONE
+    # STARTING, RUNNING, HUNG, STOPPING -> STOPPING
+    asked = replace(clean, state=WorkerState.STOPPING, killed=False, cause=Cause.PERSON)
     return asked, Action.TERMINATE
+
+
+def excuse(standing: Standing, now_ns: int) -> Standing:
+    """Somebody sends the worker a signal: if it ends of it, that is no failure."""
+    return replace(standing, excused_until_ns=now_ns + EXCUSED_NS)
+
+
+def _forgiven(standing: Standing) -> Standing:
+    """Without the failures so far."""
+    return replace(standing, failures=0, failed_ns=0, recent=())
+
+
+def _started(standing: Standing, now_ns: int) -> Standing:
+    """STARTING, with nothing left of how the last process ended."""
+    return replace(
+        standing,
+        state=WorkerState.STARTING,
+        since_ns=now_ns,
+        killed=False,
+        cause=Cause.UNASKED,
+        excused_until_ns=0,
+    )
 
 
 def _stopped(standing: Standing, now_ns: int) -> tuple[Standing, Action]:
     """STOPPED -> STARTING when a start is wanted; else it stays down."""
     if not standing.again:
         return standing, Action.NONE
-    return replace(standing, state=WorkerState.STARTING, since_ns=now_ns), Action.START
+    return _started(standing, now_ns), Action.START
 
 
 def _backoff(standing: Standing, now_ns: int) -> tuple[Standing, Action]:
     """BACKOFF -> STARTING when the wait is over."""
     if now_ns < standing.retry_at_ns:
         return standing, Action.NONE
-    restarts = standing.restarts + 1
-    return replace(standing, state=WorkerState.STARTING, since_ns=now_ns, restarts=restarts), Action.START
+    recent = standing.recent if standing.cause is Cause.PERSON else (*standing.recent, now_ns)
+    started = replace(_started(standing, now_ns), restarts=standing.restarts + 1, recent=recent)
+    return started, Action.START
 
 
 def _up(
@@ -110,45 +168,73 @@ def _up(
 ) -> tuple[Standing, Action]:
     """What becomes of a worker that should be up."""
     if not facts.alive:
-        # STARTING, RUNNING -> BACKOFF: it ended without being asked
+        # STARTING, RUNNING -> BACKOFF or FLAPPING: it ended without being asked
         return _ended(standing, now_ns, limits, jitter)
+    if limits.memory_mb and facts.memory_bytes > limits.memory_mb * MIB:
+        # STARTING, RUNNING -> STOPPING: it gets the time to end in order, and comes again
+        over = replace(standing, state=WorkerState.STOPPING, since_ns=now_ns, again=True)
+        return replace(over, killed=False, cause=Cause.MEMORY), Action.TERMINATE
     if standing.state == WorkerState.STARTING:
         if facts.heartbeat_ns >= standing.since_ns:
             # STARTING -> RUNNING: it beats
             return replace(standing, state=WorkerState.RUNNING, since_ns=now_ns), Action.NONE
-        if now_ns - standing.since_ns > START_ALLOWANCE_NS:
+        # A slow machine gets all its time, a stopped process no more than one that runs.
+        allowance_ns = limits.hung_after * SECOND_NS if facts.stopped else START_ALLOWANCE_NS
+        if now_ns - standing.since_ns > allowance_ns:
             # STARTING -> HUNG: it never came up
-            return replace(standing, state=WorkerState.HUNG, since_ns=now_ns), Action.KILL
+            return _hung(standing, now_ns), Action.KILL
         return standing, Action.NONE
     last_ns = max(facts.heartbeat_ns, facts.busy_until_ns, standing.since_ns)
-    if now_ns - last_ns > limits.hung_after * 1e9:
+    if now_ns - last_ns > limits.hung_after * SECOND_NS:
         # RUNNING -> HUNG: no beat, and no announced wait that would explain it
-        return replace(standing, state=WorkerState.HUNG, since_ns=now_ns), Action.KILL
-    if standing.failures and now_ns - standing.since_ns > limits.healthy_after * 1e9:
-        return replace(standing, failures=0), Action.NONE
+        return _hung(standing, now_ns), Action.KILL
+    if standing.failures and now_ns - standing.since_ns > limits.healthy_after * SECOND_NS:
+        return _forgiven(standing), Action.NONE
     return standing, Action.NONE
+
+
+def _hung(standing: Standing, now_ns: int) -> Standing:
+    return replace(standing, state=WorkerState.HUNG, since_ns=now_ns, cause=Cause.HUNG)
 
 
 def _ended(
     standing: Standing, now_ns: int, limits: SupervisorConfig, jitter: float
 ) -> tuple[Standing, Action]:
-    """-> BACKOFF with a wait that doubles with each failure in a row, up to the longest, plus jitter."""
-    delay = min(limits.restart_delay * 2 ** min(standing.failures, 30), limits.max_restart_delay)
-    wait_ns = round(delay * (1 + jitter / 4) * 1e9)
-    failures = standing.failures + 1
-    state = WorkerState.BACKOFF
-    ended = replace(standing, state=state, since_ns=now_ns, failures=failures, retry_at_ns=now_ns + wait_ns)
-    return ended, Action.NONE
+    """-> BACKOFF, or FLAPPING where there were as many restarts as may be.
+
+    The first failure in a while is restarted at once. Each one after it doubles the wait, up to the longest,
+    plus jitter.
+    """
+    if now_ns < standing.excused_until_ns:
+        # A person's signal did it: again at once, and nothing is counted.
+        asked = replace(standing, state=WorkerState.BACKOFF, since_ns=now_ns, retry_at_ns=now_ns)
+        return replace(asked, cause=Cause.PERSON, excused_until_ns=0), Action.NONE
+    window_ns = round(limits.restart_window * SECOND_NS)
+    recent = tuple(at for at in standing.recent if now_ns - at < window_ns)
+    in_a_row = standing.failures if now_ns - standing.failed_ns < window_ns else 0
+    ended = replace(standing, since_ns=now_ns, failures=in_a_row + 1, failed_ns=now_ns, recent=recent)
+    if len(recent) >= limits.restart_limit:
+        return replace(ended, state=WorkerState.FLAPPING, retry_at_ns=0), Action.NONE
+    wait_ns = 0
+    if in_a_row:
+        delay = min(limits.restart_delay * 2 ** min(in_a_row - 1, 30), limits.max_restart_delay)
+        wait_ns = round(delay * (1 + jitter / 4) * SECOND_NS)
+    return replace(ended, state=WorkerState.BACKOFF, retry_at_ns=now_ns + wait_ns), Action.NONE
 
 
 def _stopping(
-    standing: Standing, facts: Facts, now_ns: int, limits: SupervisorConfig
+    standing: Standing, facts: Facts, now_ns: int, limits: SupervisorConfig, jitter: float
 ) -> tuple[Standing, Action]:
-    """STOPPING -> STOPPED or BACKOFF without a wait; SIGKILL if SIGTERM did not help."""
+    """STOPPING -> what follows once it has ended; SIGKILL if SIGTERM did not help."""
     if facts.alive:
-        if not standing.killed and now_ns - standing.since_ns > limits.stop_after * 1e9:
+        if not standing.killed and now_ns - standing.since_ns > limits.stop_after * SECOND_NS:
             return replace(standing, killed=True), Action.KILL
         return standing, Action.NONE
+    if standing.cause is Cause.MEMORY:
+        # STOPPING -> BACKOFF or FLAPPING: growing too large is a failure like any other
+        return _ended(standing, now_ns, limits, jitter)
     if standing.again:
+        # STOPPING -> BACKOFF without a wait
         return replace(standing, state=WorkerState.BACKOFF, since_ns=now_ns, retry_at_ns=now_ns), Action.NONE
+    # STOPPING -> STOPPED
     return replace(standing, state=WorkerState.STOPPED, since_ns=now_ns), Action.NONE

@@ -132,6 +132,24 @@ class OrderEvent:
     evidence: Mapping[str, object] = field(default_factory=dict)
 
 
+Place = tuple[str, str, str]
+"""Venue, market, outcome: where a position is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What the venues say that the account has: an answer to the question `look`.
+
+    `amounts` are bought less sold at the places that were asked for, `fills` counts those of all places
+    since `born_wall_ns` (wall clock), when their record began; failed ones never happened.
+    """
+
+    look: int
+    born_wall_ns: int
+    fills: int
+    amounts: Mapping[Place, Decimal]
+
+
 class Broker(Protocol):
     """Sends approved orders and reports what became of them. No method waits for a venue."""
 
@@ -149,6 +167,14 @@ class Broker(Protocol):
 
     def ask(self, order_ids: Sequence[str], now_ns: int) -> None:
         """Ask what became of orders; each is answered by an event with all its fills, or NOT_FOUND."""
+        ...
+
+    def ask_holdings(self, look: int, places: Sequence[Place], now_ns: int) -> int:
+        """Ask what the account has at these places; in how many answers it will come."""
+        ...
+
+    def holdings(self) -> list[Holdings]:
+        """Answers to that since the last call; `poll` takes them in."""
         ...
 
     def poll(self, now_ns: int) -> list[OrderEvent]:

@@ -66,6 +66,8 @@ class Desk:
         self.prefix = prefix
         self._supervised = supervised
         self.day_pnl: Decimal | None = None
+        self.deaf = False
+        """Whether what is sent to us may reach somebody else (`probe`): then nothing new is sent."""
         self.arming = Arming(live=worker.config.mode == LIVE)
         self.config = worker.config
         self.adopt(worker.config)
@@ -108,7 +110,7 @@ class Desk:
     def standing(self, now: int) -> risk.Account:
         """The account as the gate must know it."""
         halted = self._switch.read() is not None
-        unresolved = len(self.executor.unresolved) + (not self._broker.reachable(now))
+        unresolved = len(self.executor.unresolved) + (not self._broker.reachable(now)) + self.deaf
         return self.ledger.risk_account(
             now,
             self.day_pnl,
@@ -139,6 +141,8 @@ class Desk:
             return Reason.HALTED
         if not self.ledger.journal.ok:
             return Reason.JOURNAL
+        if self.deaf:
+            return Reason.UNRESOLVED
         return Reason.NONE if self._supervised(now) else Reason.NO_SUPERVISOR
 
     def dust(self, rest: Unhedged) -> bool:

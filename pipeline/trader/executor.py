@@ -280,7 +280,7 @@ class Executor:
         """Complete the other leg or take this one back, whichever costs less now."""
         plan = trade.plan
         self._repaired_ns[plan.trade_id] = now
-        if not self._broker.reachable(now):
+        if not (self._broker.reachable(now) and self._ledger.guards.on("repair")):
             return
         looks = self._looks(plan)
         cash = {each.venue: self._ledger.cash_for(trade, each.venue) for each in plan.legs}

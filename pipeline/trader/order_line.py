@@ -10,6 +10,7 @@ is there.
 from __future__ import annotations
 
 import json
+from collections import deque
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -17,11 +18,22 @@ from pathlib import Path
 from pipeline.bus import OrderLine
 from pipeline.clock import Clock
 from pipeline.model import FeeSchedule
-from pipeline.trader.broker import Approved, OrderEvent, OrderFill, OrderIntent, OrderStatus
+from pipeline.trader.broker import (
+    Approved,
+    Holdings,
+    OrderEvent,
+    OrderFill,
+    OrderIntent,
+    OrderStatus,
+    Place,
+)
 from pipeline.wire import (
+    PLACES_A_QUESTION,
+    AskHoldings,
     AskOrders,
     CancelOrders,
     FillReport,
+    HoldingsReport,
     OrderMessage,
     OrderReport,
     PlaceOrder,
@@ -33,6 +45,8 @@ PING_NS = 250_000_000
 SILENT_NS = 1_000_000_000
 IDS_A_QUESTION = 32
 FRAMES_A_POLL = 512
+MOST_ANSWERS = 64
+"""Answers on holdings that are kept until somebody takes them."""
 
 
 class PaperLine:
@@ -48,6 +62,7 @@ class PaperLine:
         # When the oldest question was asked that nothing was heard after, None where there is none.
         self._waiting_ns: int | None = None
         self._has_heard = False
+        self._holdings: deque[Holdings] = deque(maxlen=MOST_ANSWERS)
 
     def submit(self, approved: Approved, now_ns: int) -> None:
         """Send orders; returns at once. An order that could not be handed over is one nobody answers for."""
@@ -72,6 +87,21 @@ class PaperLine:
         self._asked_ns = now_ns
         if self._waiting_ns is None:
             self._waiting_ns = now_ns
+
+    def ask_holdings(self, look: int, places: Sequence[Place], now_ns: int) -> int:
+        """Ask what the account has; in how many answers it will come: one where no place is named, too."""
+        del now_ns
+        starts = range(0, max(1, len(places)), PLACES_A_QUESTION)
+        for start in starts:
+            asked = tuple(places[start : start + PLACES_A_QUESTION])
+            self._send(AskHoldings(self._account, look, asked, self._clock.monotonic_ns()))
+        return len(starts)
+
+    def holdings(self) -> list[Holdings]:
+        """Answers to that since the last call."""
+        found = list(self._holdings)
+        self._holdings.clear()
+        return found
 
     def poll(self, now_ns: int) -> list[OrderEvent]:
         """Events since the last poll, in order. Also the place where a silent exchange is asked."""
@@ -123,15 +153,24 @@ class PaperLine:
     def _event(self, frame: bytes) -> OrderEvent | None:
         """The event of a frame; None for the end of an answer, and for what is not ours."""
         try:
-            report = self._sealer.open(frame, OrderReport)
+            report = self._sealer.open_answer(frame)
             if report.account != self._account:
                 raise WireError("another account's")
+            if isinstance(report, HoldingsReport):
+                self._holdings.append(_holdings_of(report))
+                return None
             event = _event_of(report)
         except (WireError, ValueError, InvalidOperation):
             self.refused += 1
             return None
         self._has_heard, self._waiting_ns = True, None
         return event if report.order_id else None
+
+
+def _holdings_of(report: HoldingsReport) -> Holdings:
+    """An answer on holdings. Raises InvalidOperation for an amount that is no number."""
+    amounts = {(venue, market, outcome): Decimal(text) for venue, market, outcome, text in report.held}
+    return Holdings(report.look, report.born_wall_ns, report.fills, amounts)
 
 
 def _event_of(report: OrderReport) -> OrderEvent:

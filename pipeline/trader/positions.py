@@ -223,6 +223,10 @@ class Positions:
         costs = self._lots.costs()
         return exact_sum(*(cost for key, cost in costs if event_id in {"", key.event_id}))
 
+    def fills(self) -> list[FillRecord]:
+        """Every fill that stands, in the order in which they were booked."""
+        return [record for record in self._history if isinstance(record, FillRecord)]
+
     def market_exposure(self) -> dict[tuple[str, str], Decimal]:
         """Dollars at risk by (venue, market), both outcomes added up."""
         found: dict[tuple[str, str], Decimal] = {}

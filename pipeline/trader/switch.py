@@ -6,7 +6,9 @@ so; each turn in the journal. Run by the trader's worker; `read` before each ord
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
+from types import FrameType
 
 from pipeline.halt import Halt, HaltFile
 from pipeline.journal import JournalError
@@ -14,12 +16,28 @@ from pipeline.lifecycle import Worker
 from pipeline.trader.ledger import Ledger
 from pipeline.trader.triggers import Facts, HaltLimits, Latch, told_today, triggered
 
+BY_SIGNAL = "the trader got SIGUSR1"
+
+
+class HaltSignal:
+    """SIGUSR1 asks for a halt. Make it first of all: until then that signal ends the process."""
+
+    def __init__(self) -> None:
+        self.came = False
+        signal.signal(signal.SIGUSR1, self._note)
+
+    def _note(self, _number: int, _frame: FrameType | None) -> None:
+        self.came = True
+
 
 class Switch:
     """Reads and turns the kill switch, and books each turn once."""
 
-    def __init__(self, path: Path, worker: Worker, ledger: Ledger, account: str) -> None:
+    def __init__(
+        self, path: Path, worker: Worker, ledger: Ledger, account: str, asked: HaltSignal | None = None
+    ) -> None:
         self._file = HaltFile(path)
+        self._asked = asked
         self._worker = worker
         self._ledger = ledger
         switches = ledger.journal.switches(account)
@@ -31,6 +49,9 @@ class Switch:
 
     def read(self) -> Halt | None:
         """The halt in force, None where there is none."""
+        if self._asked is not None and self._asked.came:
+            self._asked.came = False
+            self.halt(BY_SIGNAL, "signal")
         return self._file.read()
 
     def halt(self, cause: str, who: str) -> None:

@@ -58,6 +58,10 @@ COUNTERS = (
     "cancels",
     "halts",
     "orders_sent",
+    "probes_lost",
+    "holdings_compared",
+    "holdings_differ",
+    "unwatched",
     *(REJECTED + reason.name.lower() for reason in Reason if reason is not Reason.NONE),
 )
 HOPS = (

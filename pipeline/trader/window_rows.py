@@ -55,7 +55,8 @@ class Totals:
     quotes: int = 0
 
 
-NO_TITLE = Title("", "", 0)
+NO_TITLE = Title("(not configured)", "", 0)
+"""Of an event that the configuration does not have (any longer)."""
 
 
 def position_row(holding: Holding, titles: Titles, mark: Mark) -> records.PositionRow:
@@ -90,7 +91,7 @@ def cash_row(positions: Positions, venue: str, reserved: Mapping[str, Decimal]) 
 
 
 def event_row(event: EventPosition, titles: Titles) -> records.EventPositionRow:
-    """An event's position as a row; one that is not configured any longer has no title."""
+    """An event's position as a row; one that is not configured says so."""
     title = titles.get(event.event_id, NO_TITLE)
     unrealised = ZERO if event.unrealised is None else event.unrealised
     return records.EventPositionRow(

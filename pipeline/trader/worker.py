@@ -12,16 +12,17 @@ import os
 from decimal import Decimal
 from pathlib import Path
 
+from pipeline import guards
 from pipeline.books import FeedBooks
 from pipeline.bus import Inbox, Publisher, read_key
 from pipeline.clock import Clock, SleepWatch
 from pipeline.config import Config
 from pipeline.crash import from_environment
 from pipeline.decision_log import DECISIONS_FILE, DecisionLog
-from pipeline.halt import HALT_FILE, Halt
+from pipeline.halt import HALT_FILE
 from pipeline.journal import Journal, JournalError
 from pipeline.journal_records import LEDGER_FILE, FillRecord, RunRecord, standing
-from pipeline.lifecycle import SUPERVISOR_PID, Worker
+from pipeline.lifecycle import Worker
 from pipeline.model import Action, MarketResult, Reason
 from pipeline.trader.calibration import Calibration, outcome_of, outcome_row, shown_of
 from pipeline.trader.desk import Desk
@@ -29,17 +30,17 @@ from pipeline.trader.executor import Executor
 from pipeline.trader.ledger import Ledger
 from pipeline.trader.maker import Maker
 from pipeline.trader.order_line import PaperLine
+from pipeline.trader.oversight import Oversight, Supervised
 from pipeline.trader.plan import MAKER_HEDGE
+from pipeline.trader.probe import Probe
 from pipeline.trader.record import Record
 from pipeline.trader.recovery import recover
 from pipeline.trader.show import Show
-from pipeline.trader.switch import Switch
+from pipeline.trader.switch import HaltSignal, Switch
 from pipeline.trader.trade import Trade, TradeState
-from pipeline.trader.triggers import Facts, halt_limits
 from pipeline.trader.window import COUNTERS, HOPS, REJECTED, Window, sections
 from pipeline.version import VERSION
-from pipeline.wire import Opportunity, Receiver, Sealer, WireError
-from shm import segment as segments
+from pipeline.wire import Receiver, Sealer, Token, WireError
 from shm.histogram import Histograms
 
 TURN_MS = 2
@@ -47,7 +48,6 @@ BATCH = 64
 SHOW_NS = 100_000_000
 SECOND_NS = 1_000_000_000
 CANCEL_EVERY_NS = 250_000_000
-SUPERVISOR_LIMIT_NS = 1_000_000_000
 START_SECONDS = 5.0
 CHECKED_A_SECOND = 1_000_000
 """Bytes of the ledger that are checked in a second, at the very least; it is ten times as many here."""
@@ -71,7 +71,7 @@ class Trader:
         self._clock = clock
         data, run_directory = Path(config.data_directory), Path(config.run_directory)
         shown = sections(config.shm.max_positions)
-        points = from_environment()
+        points, asked = from_environment(), HaltSignal()
         self.worker = Worker("trader", config, clock, shown, COUNTERS, self._on_config)
         ledger = data / LEDGER_FILE
         # Every row of it is checked before anything else: nobody must take that for a hang.
@@ -93,8 +93,9 @@ class Trader:
         self.account = Ledger(journal, config.account, config.trader, Decimal(config.kelly.capital_usd))
         self.account.remember(config.account, clock.monotonic_ns(), clock.wall_ns())
         self._broker = PaperLine(run_directory, self._sealer, config.account, clock)
-        switch = self._switch = Switch(data / HALT_FILE, self.worker, self.account, config.account)
+        switch = Switch(data / HALT_FILE, self.worker, self.account, config.account, asked)
         self.executor = Executor(self.worker, self.account, self._broker, self._books, switch, points, run_id)
+        self.account.guards = guards.of(self.worker, os.environ, "repair", "journal")
         self.executor.unresolved = recover(
             journal, self.account, config.account, self._boot_id, clock.monotonic_ns()
         )
@@ -102,8 +103,10 @@ class Trader:
         prefix = f"{run_id}.{clock.wall_ns() // SECOND_NS:x}"
         self.desk = Desk(
             self.worker, self.account, self.executor, self._broker, self._books, switch, prefix,
-            self._supervised,
+            Supervised(self.worker),
         )  # fmt: skip
+        self._oversight = Oversight(self.worker, self.account, self.executor, self._broker, switch, self.desk)
+        self._probe = Probe(run_directory, self._sealer, header.epoch, self._inbox)
         self.maker = Maker(self.desk, clock, header.epoch, self._boot_id)
         self.calibration = Calibration()
         self._show = Show(self._window, self.desk, self.account)
@@ -115,10 +118,6 @@ class Trader:
         self._sequence = self._outcomes = 0
         self._next_show_ns = 0
         self._cancel_ns: int | None = 0
-        self._journal_failed_ns = 0
-        # The first and the last message of a scanner with another configuration than ours.
-        self._versions_ns = (0, 0)
-        self._supervisor: segments.View | None = None
         for outcome in self._show.past_outcomes(config.account):
             self.calibration.add(outcome)
 
@@ -138,6 +137,7 @@ class Trader:
 
     def close(self) -> None:
         """Let go of sockets and files."""
+        self._probe.close()
         self._inbox.close()
         self._publisher.close()
         self._broker.close()
@@ -149,15 +149,15 @@ class Trader:
         if self._sleep_watch.slept_ns():
             self._books.woke_up(self._clock.monotonic_ns())
         self._books.refresh(self._clock.monotonic_ns())
-        frame = self._inbox.receive(wait_ms)
         waiting: list[Record] = []
-        for _ in range(BATCH):
+        for number in range(BATCH):
+            frame = self._inbox.receive(0 if number else wait_ms)
             if frame is None:
                 break
             record = self._take(frame)
             if record is not None:
                 waiting.append(record)
-            frame = self._inbox.receive(0)
+        self._listen()
         self._cancel_old()
         if waiting:
             self._decide(waiting)
@@ -183,10 +183,13 @@ class Trader:
         """Open a frame; None for what is no opportunity, or an old one."""
         receive_ns = self._clock.monotonic_ns()
         try:
-            opportunity = self._sealer.open(frame, Opportunity)
+            opportunity = self._sealer.open_offer(frame)
         except WireError as error:
-            self.worker.counters.add("frames_refused")
-            self.worker.report(f"opp: {error} frame")
+            self._refuse(f"{error} frame")
+            return None
+        if isinstance(opportunity, Token):
+            if not self._probe.heard(opportunity):
+                self._refuse("a token that is not under way")
             return None
         self.worker.counters.add("opportunities")
         self._sequence += 1
@@ -194,7 +197,7 @@ class Trader:
         self._hops.record("send_to_receive", receive_ns - opportunity.send_ns)
         if opportunity.fresh:
             self._hops.record("socket_to_receive", receive_ns - record.socket_ns)
-        self._compare_versions(opportunity.config_version, receive_ns)
+        self._oversight.hear_version(opportunity.config_version, receive_ns)
         gaps = self._receiver.gaps
         if self._receiver.accept(opportunity.run_epoch, opportunity.sequence):
             self.worker.counters.add("opportunities_missed", self._receiver.gaps - gaps)
@@ -202,6 +205,19 @@ class Trader:
         record.refuse(Reason.REPLAYED, Decimal(opportunity.sequence), Decimal(0))
         self._publish(record)
         return None
+
+    def _refuse(self, why: str) -> None:
+        self.worker.counters.add("frames_refused")
+        self.worker.report(f"opp: {why}")
+
+    def _listen(self) -> None:
+        """See whether what is sent to `opp` still reaches us; alarm where it does not."""
+        lost = self._probe.turn(self._clock.monotonic_ns())
+        if lost:
+            self.worker.counters.add("probes_lost")
+            self.worker.report(f"opp: {lost}")
+            self.worker.log.error("probe lost", why=lost)
+        self.desk.deaf = self._probe.deaf
 
     def _decide(self, waiting: list[Record]) -> None:
         """Have the desk decide on what waits, and show what it did."""
@@ -307,36 +323,12 @@ class Trader:
     def _publish_all(self, now: int) -> None:
         """Look at what halts by itself, and publish the account."""
         wall_ns = self._clock.wall_ns()
-        self.desk.day_pnl = self.account.day_pnl(wall_ns, self.desk.mark, self.desk.dust)
-        halt = self._watch(now, wall_ns)
+        halt = self._oversight.watch(now, wall_ns)
         counters = self.worker.counters
         counts = {name: counters.get(name) for name in ("trades", "opportunities", "rejected")}
         resolving = len(self.executor.unresolved)
         self._show.account(now, wall_ns, counts, halt, resolving=resolving, quotes=self.maker.quotes)
         self._window.calibration(self.calibration.value())
-
-    def _watch(self, now: int, wall_ns: int) -> Halt | None:
-        """Halt for what calls for it; the halt in force."""
-        self._journal_failed_ns = 0 if self.account.journal.ok else self._journal_failed_ns or now
-        second, minute = self.account.last_orders(now)
-        differences, self.executor.differences = self.executor.differences, ""
-        facts = Facts(
-            wall_ns=wall_ns,
-            unhedged_ns={name: now - at_ns for name, at_ns in self.executor.alone_ns.items()},
-            differences=differences,
-            day_pnl=self.desk.day_pnl,
-            consecutive_losses=self.account.losses(),
-            orders_last_second=second,
-            orders_last_minute=minute,
-            journal_failed_ns=now - self._journal_failed_ns if self._journal_failed_ns else 0,
-            versions_differ_ns=self._versions_ns[1] - self._versions_ns[0],
-        )
-        return self._switch.watch(facts, halt_limits(self.desk.config))
-
-    def _compare_versions(self, version: int, now: int) -> None:
-        """Note from when to when the scanner was heard to act on another configuration than ours."""
-        same = version == self.worker.config.version
-        self._versions_ns = (0, 0) if same else (self._versions_ns[0] or now, now)
 
     def _cancel_old(self) -> None:
         """Before anything else: end what rests of an earlier run, as soon as the broker is there."""
@@ -361,21 +353,9 @@ class Trader:
             config_hash=config.hash,
         )
 
-    def _supervised(self, now: int) -> bool:
-        """Whether our supervisor beats; a trader started by hand has none to watch."""
-        if SUPERVISOR_PID not in os.environ:
-            return True
-        if self._supervisor is None or self._supervisor.outdated():
-            try:
-                self._supervisor = segments.attach(Path(self.worker.config.shm_directory), "supervisor")
-            except segments.SegmentError:
-                self._supervisor = None
-                return False
-        return now - self._supervisor.header.heartbeat_ns <= SUPERVISOR_LIMIT_NS
-
     def _on_config(self, _old: Config, new: Config) -> None:
         """Act on a new configuration; the paper account's start amounts need a restart."""
-        self._versions_ns = (0, 0)
+        self._oversight.adopt()
         self._books.adopt(new.feeds(), new.scanner.limits())
         self.desk.adopt(new)
         self.executor.adopt(self.desk.config)

@@ -7,14 +7,14 @@ and by the feed's REST threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from pipeline.model import INT64_MAX, Level, Scale
 from pipeline.venues.codec import Snapshot
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """One request under a venue's base address; `markets` are those that its answer is about."""
 
     method: str
@@ -23,8 +23,7 @@ class Request:
     markets: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RestBook:
+class RestBook(msgspec.Struct, frozen=True, gc=False):
     """A book as REST tells it, and how far that tale reaches.
 
     Of bids below `bids_from_ticks` and asks above `asks_to_ticks` it says nothing. Sizes are rounded to
@@ -37,8 +36,7 @@ class RestBook:
     size_step_units: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True, gc=False):
     """A book by REST, and when. It was the venue's at some moment between `asked_ns` and `answered_ns`
     (CLOCK_MONOTONIC), or some time before where the answer came out of a cache.
     """
@@ -62,8 +60,7 @@ Requests = Callable[[Sequence[str]], list[Request]]
 Parse = Callable[[bytes, Sequence[str], Mapping[str, Scale]], list[RestBook]]
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(msgspec.Struct, frozen=True, gc=False):
     """A venue's order books by REST.
 
     `requests` asks for up to `per_request` markets in each request; `parse` reads one answer, given the

@@ -35,8 +35,10 @@ class VenueTroubleError(ValueError):
 
 
 def text_of(error: object) -> str:
-    """Words of an error or of a venue, cut to a length that suits a log line."""
-    return str(error)[:_WHY_MAX]
+    """Words of an error or of a venue: cut to a length that suits a log line, and a space for each sign that
+    a terminal might obey.
+    """
+    return "".join(sign if sign.isprintable() else " " for sign in str(error)[:_WHY_MAX])
 
 
 def iso_ns(text: object) -> int:

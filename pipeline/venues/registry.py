@@ -6,17 +6,44 @@ In: a venue's name. Out: the maker of its codec, the capacity of one connection.
 
 from __future__ import annotations
 
-from pipeline.venues.codec import CodecMaker
-from pipeline.venues.coinbase.books import make as make_coinbase
-from pipeline.venues.kalshi.books import make as make_kalshi
-from pipeline.venues.kraken.books import make as make_kraken
-from pipeline.venues.polymarket.books import make as make_polymarket
+from collections.abc import Mapping
+
+from pipeline.model import Scale
+from pipeline.venues.codec import Codec, CodecMaker
+
+# Each maker loads its codec when it is first called: a feed speaks to one venue, and is started again
+# in the middle of things.
+
+
+def _coinbase(scales: Mapping[str, Scale]) -> Codec:
+    from pipeline.venues.coinbase.books import make
+
+    return make(scales)
+
+
+def _kalshi(scales: Mapping[str, Scale]) -> Codec:
+    from pipeline.venues.kalshi.books import make
+
+    return make(scales)
+
+
+def _kraken(scales: Mapping[str, Scale]) -> Codec:
+    from pipeline.venues.kraken.books import make
+
+    return make(scales)
+
+
+def _polymarket(scales: Mapping[str, Scale]) -> Codec:
+    from pipeline.venues.polymarket.books import make
+
+    return make(scales)
+
 
 CODECS: dict[str, CodecMaker] = {
-    "coinbase": make_coinbase,
-    "kalshi": make_kalshi,
-    "kraken": make_kraken,
-    "polymarket": make_polymarket,
+    "coinbase": _coinbase,
+    "kalshi": _kalshi,
+    "kraken": _kraken,
+    "polymarket": _polymarket,
 }
 
 # The most markets that one connection carries; a feed with more opens another.

@@ -14,9 +14,7 @@ import hmac
 import stat
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
+# The library takes 20 ms to load, and most workers sign nothing: each function fetches what it needs of it.
 
 SALT_BYTES = 32
 MIN_KEY_BITS = 2048
@@ -33,6 +31,10 @@ class KalshiSigner:
 
     def __init__(self, key_id: str, pem: bytes) -> None:
         """Load the key once. Raises KeyFileError for what is no RSA private key."""
+        from cryptography.exceptions import UnsupportedAlgorithm
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import rsa
+
         try:
             key = serialization.load_pem_private_key(pem, password=None)
         except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -63,6 +65,9 @@ class KalshiSigner:
 
     def headers(self, method: str, path: str, timestamp_ms: int) -> dict[str, str]:
         """The three headers of a request; `path` begins with /trade-api and has no query."""
+        from cryptography.hazmat.primitives import hashes
+        from cryptography.hazmat.primitives.asymmetric import padding
+
         message = f"{timestamp_ms}{method}{path}".encode()
         scheme = padding.PSS(padding.MGF1(hashes.SHA256()), SALT_BYTES)
         signature = self._key.sign(message, scheme, hashes.SHA256())
@@ -101,6 +106,9 @@ def polymarket_order_signature(private_key: int, digest: bytes) -> str:
     ECDSA on secp256k1 with the nonce of RFC 6979, `s` in the lower half, then 27 or 28 for the parity of
     the nonce's point, as Ethereum wants it. KeyFileError for a number that is no key.
     """
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec, utils
+
     try:
         key = ec.derive_private_key(private_key, ec.SECP256K1())
     except ValueError as error:

@@ -12,7 +12,7 @@ import pytest
 
 from pipeline import bus
 from pipeline.cli import ask
-from pipeline.cli.common import FAILED, NOT_RUNNING, OK, run_directory_of
+from pipeline.cli.common import FAILED, NOT_RUNNING, OK, USAGE, run_directory_of
 from pipeline.cli.main import main
 from pipeline.clock import SystemClock
 from pipeline.config import Config, encode
@@ -95,6 +95,9 @@ def ok(text: str) -> Answer:
     [
         (["start", "scanner"], {"worker": "scanner"}),
         (["restart", "feed-kraken"], {"worker": "feed-kraken"}),
+        (["stop", "feed-kraken"], {"worker": "feed-kraken"}),
+        (["log-level", "trader", "debug"], {"worker": "trader", "level": "debug"}),
+        (["log-level", "trader", "default"], {"worker": "trader", "level": "default"}),
         (["kill", "trader"], {"worker": "trader", "signal": "TERM"}),
         (["kill", "trader", "--signal", "KILL"], {"worker": "trader", "signal": "KILL"}),
     ],
@@ -110,6 +113,15 @@ def test_a_command_arrives_as_it_was_typed(
     assert (heard.command, heard.args) == (argv[0], args)
     assert "pid" in heard.who
     assert 0 <= CLOCK.monotonic_ns() - heard.issued_ns < 60 * 10**9
+
+
+@pytest.mark.parametrize("argv", [["log-level", "trader", "loud"], ["log-level", "trader"], ["stop"]])
+def test_what_is_no_command_is_not_asked(supervisor: FakeSupervisor, argv: list[str]) -> None:
+    """A level that is none, or a missing word, is exit 2 before anybody is asked."""
+    with pytest.raises(SystemExit) as ended:
+        main([*argv, "--data", str(supervisor.data)])
+    assert ended.value.code == USAGE
+    assert supervisor.heard == []
 
 
 def test_two_commands_have_two_ids(supervisor: FakeSupervisor) -> None:

@@ -219,6 +219,18 @@ def test_the_table_names_every_venue_and_book(tmp_path: Path, capsys: pytest.Cap
         assert word in text
 
 
+def test_a_tape_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Names of venues and markets come from anywhere: what a terminal would obey is told, not sent."""
+    evil = coinbase(0).replace("ETH-USD", "A\\u001b[31m\\u009bB\\nforged")
+    path = tape(tmp_path / "t.jsonl", ("coinbase", 0, evil), ("x\x1b[2J", 0, "{}"))
+    for words in ([], ["--json"]):
+        assert call(path, *words) == 0
+        printed = capsys.readouterr()
+        assert all(sign.isprintable() or sign == "\n" for sign in printed.out + printed.err)
+        assert "forged" in printed.out
+        assert not any(line.startswith("forged") for line in printed.out.splitlines())
+
+
 def test_every_recording_is_healthy(tapes: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All books of the recordings are LIVE, without gap, bad frame, bad line or bad checksum."""
     for path in sorted(tapes.glob("*.jsonl.gz")):

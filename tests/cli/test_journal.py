@@ -139,10 +139,10 @@ def test_an_account_that_is_not_there_is_an_error(data, capsys):
 
 
 def test_what_is_shown_cannot_steer_the_terminal(data, capsys):
-    """A venue's text reaches the screen without its control characters."""
+    """A venue's text reaches the screen with its control characters told, not obeyed."""
     code, out, _ = run(data, capsys, "orders")
     assert code == OK
-    assert "-2+3[31m" in out
+    assert "-2+3\\x1b[31m" in out
     assert "\x1b" not in out
 
 

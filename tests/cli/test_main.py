@@ -130,3 +130,13 @@ def test_a_reader_that_leaves_is_no_traceback(tmp_path: Path, project_root: Path
     assert "Traceback" not in process.stderr.read()
     process.stderr.close()
     process.wait()
+
+
+def test_output_that_cannot_be_written_is_one_sentence(project_root: Path) -> None:
+    """On a full disk a command ends with what is wrong and no traceback."""
+    words = [sys.executable, str(project_root / "run.py"), "fee", "kalshi", "--price", "0.37", "--size", "7"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        1, "run.py: the output cannot be written: No space left on device\n"
+    )  # fmt: skip

@@ -25,7 +25,7 @@ from shm.histogram import Histograms, histogram_section
 from shm.layout import Section
 from shm.statistics import Statistics, StatisticsWriter
 from shm.survival import SurvivalTable, survival_section
-from shm.tables import Counters, ErrorTable, TableWriter, counter_section, error_section
+from shm.tables import Counters, ErrorTable, RingWriter, TableWriter, counter_section, error_section
 from tests.support.feed_memory import publish
 
 FEED_COUNTERS = ("frames", "gaps", "reconnects", "bad_frames", "checksums_bad")
@@ -394,8 +394,8 @@ def test_a_venue_shows_its_books_as_they_are_worth_now(run: FakeRun, clock: Manu
     venue = run.state()["venues"]["kalshi"]
     assert (venue["connected"], venue["messages"], venue["gaps"], venue["reconnects"]) == (True, 123, 4, 2)
     assert venue["books"] == {
-        "M-1": {"state": "LIVE", "age_ms": 30, "fault": None, "witnessed_s": None},
-        "M-2": {"state": "EMPTY", "age_ms": None, "fault": None, "witnessed_s": None},
+        "M-1": {"state": "LIVE", "age_ms": 30, "fault": None, "witnessed_s": None, "closed": False},
+        "M-2": {"state": "EMPTY", "age_ms": None, "fault": None, "witnessed_s": None, "closed": False},
     }
     clock.advance(1000 * MS)
     venue = run.state()["venues"]["kalshi"]
@@ -562,9 +562,14 @@ def test_the_command_prints_one_object(
             assert main(["status", *words, "--data", str(tmp_path / "data")]) == OK
             (line,) = capsys.readouterr().out.splitlines()
             assert key in json.loads(line)
+        ErrorTable(made.segments["supervisor"]).report("a venue's\nlab   1  RUNNING\x1b[2J", 5)
         for words in ([], ["--counters"]):
             assert main(["status", *words, "--data", str(tmp_path / "data")]) == OK
-            assert len(capsys.readouterr().out.splitlines()) > 1
+            printed = capsys.readouterr().out
+            assert len(printed.splitlines()) > 1
+            # What a venue said begins no line of its own, and steers no terminal.
+            assert "\nlab   1" not in printed
+            assert "\x1b" not in printed
     finally:
         made.segments["supervisor"].close(unlink=True)
 
@@ -584,3 +589,57 @@ def test_counters_outlive_a_crash(
     finally:
         for segment in made.segments.values():
             segment.close()
+
+
+def test_workers_show_what_they_take_of_the_machine(run: FakeRun) -> None:
+    """CPU, memory and open files stand beside a worker if they are of its present process; else nothing."""
+    sections = [
+        records.WORKER.section("workers", 8),
+        records.RUN.section("run", 1),
+        records.USAGE.section("usage", 8),
+    ]
+    run.segments["supervisor"].close()
+    segment = run.make("supervisor", ("starts",), sections)
+    table = TableWriter(segment, "workers", records.WORKER)
+    used = TableWriter(segment, "usage", records.USAGE)
+    row = records.USAGE.empty()._replace(
+        name="scanner", pid=7, cpu_permille=123, rss_bytes=2**20, descriptors=9
+    )
+    for at, pid in enumerate((7, 8)):
+        table.put(at, worker("scanner", pid, WorkerState.RUNNING, 0))
+    used.put(0, row)
+    first, second = run.state()["workers"]
+    assert (first["cpu_pct"], first["rss_mib"], first["descriptors"]) == (12.3, 1.0, 9)
+    assert (second["cpu_pct"], second["rss_mib"], second["descriptors"]) == (None, None, None)
+    assert "12 %" in status_text.worker_line(first)
+
+
+def test_a_configuration_that_does_not_hold_is_told(run: FakeRun) -> None:
+    """Why the files do not act, and what waits for a restart, stand above the workers."""
+    segment = run.segments["supervisor"]
+    row = records.RUN.empty()._replace(config_problem="line 3: no such key", config_waits="shm.depth: all")
+    TableWriter(segment, "run", records.RUN).put(0, row)
+    found = run.state()["configuration"]
+    assert (found["problem"], found["waits"]) == ("line 3: no such key", "shm.depth: all")
+    assert len(status_text.configuration_lines(found)) == 2
+
+
+def test_the_observer_says_where_metrics_are_and_what_it_told(run: FakeRun) -> None:
+    """The port, the last writing of each file and the last alerts, newest first; {} without an observer."""
+    assert run.state()["observer"] == {}
+    sections = [records.OBSERVER.section("observer", 1), records.ALERT.section("alerts", 4)]
+    segment = run.make("observer", ("exports",), sections)
+    TableWriter(segment, "observer", records.OBSERVER).put(0, records.ObserverRow(4321, 10**18, 0, 0, 0))
+    ring = RingWriter(segment, "alerts", records.ALERT)
+    for sequence, state in ((1, 0), (2, 1)):
+        ring.append(records.AlertRow(sequence, 10**18, "halt", "trader", f"text {sequence}", 0, state))
+    found = run.state()["observer"]
+    assert found["metrics_port"] == 4321
+    assert found["written"]["orderbooks"] == "2001-09-09T01:46:40Z"
+    assert [(alert["text"], alert["state"]) for alert in found["alerts"]] == [
+        ("text 2", "sent"), ("text 1", "waits"),
+    ]  # fmt: skip
+    assert status_text.observer_lines(found) == [
+        "metrics: http://127.0.0.1:4321/metrics",
+        "last alert 2001-09-09T01:46:40Z: text 2 (sent)",
+    ]

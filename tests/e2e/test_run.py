@@ -346,4 +346,4 @@ def running(data: Path) -> dict[str, Any]:
     state = status(data)
     workers = state.get("workers", [])
     up = [worker for worker in workers if worker["state"] == "RUNNING" and worker["pid"]]
-    return state if len(up) == 8 else {}
+    return state if len(up) == 9 else {}

@@ -6,6 +6,8 @@ import itertools
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from pipeline.lab.binary import BinaryEvent
 from pipeline.lab.book import Book, BookBatch, Trade, fixed, plain
 from pipeline.lab.listing import Notice
@@ -70,8 +72,9 @@ def test_prices_do_not_depend_on_wall_time_or_divergence() -> None:
     assert [p.mid for p in one.pairs] == [p.mid for p in other.pairs]
 
 
-def test_without_divergence_no_pair_ever_pays() -> None:
-    """Over ten simulated minutes with divergence 0 no venue ever bids over the other's ask,
+@pytest.mark.parametrize("minutes", [2, pytest.param(10, marks=pytest.mark.stress)])
+def test_without_divergence_no_pair_ever_pays(minutes: int) -> None:
+    """Over some simulated minutes with divergence 0 no venue ever bids over the other's ask,
     so no pair has a positive net after both fees; spot neither, after 40 and 120 bp.
     """
     model = world(11, 0.0)
@@ -87,7 +90,7 @@ def test_without_divergence_no_pair_ever_pays() -> None:
                 worst_gap = max(worst_gap, *gaps(event))
                 worst_net = max(worst_net, net(event))
 
-    for step in range(60_000):
+    for step in range(minutes * 6_000):
         model.step(emit)
         if step % 20 == 0:
             for pair in model.pairs:

@@ -109,6 +109,14 @@ def look(directory: Path) -> None:
     sys.stdin.read()
 
 
+def own_large(directory: Path) -> None:
+    """Try to own a feed's segment; tell the refusal."""
+    try:
+        own(directory, feed_sections(markets=64, depth=25, connections=4))
+    except segments.SegmentError as error:
+        say(str(error))
+
+
 def own_within(directory: Path, limit_bytes: int) -> None:
     """Try to own a segment where no file may be longer than `limit_bytes`; tell the refusal."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
@@ -249,6 +257,7 @@ if __name__ == "__main__":
         "hold": hold,
         "look": look,
         "own_within": own_within,
+        "own_large": own_large,
         "kills": kills,
         "stages": stages,
     }

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -23,7 +22,7 @@ from shm.tables import TableReader, counter_section, error_section, read_counter
 Own = Callable[..., Segment]
 Start = Callable[..., subprocess.Popen[str]]
 SECTIONS = [counter_section(["frames"]), error_section(), *feed_sections(2, 3, 1)]
-RANDOM_FILES, DAMAGES = 200, 300
+CI_FILES, STRESS_FILES, DAMAGES = 1_000, 10_000, 300
 
 
 def whole_file(own: Own) -> bytes:
@@ -70,11 +69,12 @@ def test_who_attaches_and_goes_changes_nothing(directory: Path, ready: Start) ->
             time.sleep(0.0005)
 
 
-def test_random_files_are_refused(directory: Path, own: Own) -> None:
-    """200 files of random bytes and lengths, half of them with our magic: each refused with a reason."""
+@pytest.mark.parametrize("files", [CI_FILES, pytest.param(STRESS_FILES, marks=pytest.mark.stress)])
+def test_random_files_are_refused(directory: Path, own: Own, files: int) -> None:
+    """Files of random bytes and lengths, half of them with our magic: each refused with a reason."""
     random = Random(20)
     own(SECTIONS).close()
-    for number in range(RANDOM_FILES):
+    for number in range(files):
         content = random.randbytes(random.choice([0, 1, 8, 4095, 4096, 4097, 8192, 20000]))
         put(directory / "w", content if number % 2 else b"PARALLAX"[: len(content)] + content[8:])
         with pytest.raises(SegmentError):
@@ -196,7 +196,7 @@ def test_an_epoch_begins_with_ready_taken_away(directory: Path, own: Own) -> Non
 
 def test_a_segment_of_another_noun_is_refused(directory: Path, own: Own) -> None:
     """Tables that are absent, plain or too short are a sentence, never wrong rows."""
-    short = replace(feed_sections(1, 1, 1)[0], words=2)
+    short = feed_sections(1, 1, 1)[0]._replace(words=2)
     own([lo.Section("plain", lo.WORDS, 1, MARKET.words)])
     own([short, *feed_sections(1, 1, 1)[1:]], "x")
     view = attach(directory, "w")

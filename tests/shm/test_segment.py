@@ -1,7 +1,7 @@
 """One memory file per process: owned, reused, replaced, refused, and safe from those who only look."""
 
 import os
-import platform
+import re
 import signal
 import stat
 import subprocess
@@ -394,21 +394,27 @@ def test_no_room(directory: Path, own, start) -> None:
     child = start("own_within", 8192)
     told, _ = child.communicate()
     assert child.returncode == 0
-    assert "it needs" in told and "KiB. Free some space there" in told
+    assert "it needs" in told
+    assert "KiB are free. Free some space there" in told
     assert sorted(path.name for path in directory.iterdir()) == ["w.lock"]
     assert segments.lock_is_free(directory / "w")
     assert own(SECTIONS).header.ready
 
 
+def machine(name: str) -> os.uname_result:
+    """What the system says of itself on another machine."""
+    return os.uname_result(("Linux", "node", "6", "1", name))
+
+
 def test_other_machines_are_refused(directory: Path, own, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where stores may become visible out of order, neither owner nor reader starts."""
     own(SECTIONS)
-    monkeypatch.setattr(platform, "machine", lambda: "aarch64")
+    monkeypatch.setattr(os, "uname", lambda: machine("aarch64"))
     with pytest.raises(SegmentError, match="this machine is aarch64"):
         own(SECTIONS, "v")
     with pytest.raises(SegmentError, match="x86-64"):
         attach(directory, "w")
-    monkeypatch.setattr(platform, "machine", lambda: "AMD64")
+    monkeypatch.setattr(os, "uname", lambda: machine("AMD64"))
     assert attach(directory, "w").header.ready
 
 
@@ -444,3 +450,74 @@ def test_sections_are_used_as_declared(own) -> None:
     for misuse in (lambda: made.words("rows"), lambda: made.slots("plain"), lambda: made.words("plain", 2)):
         with pytest.raises(AssertionError):
             misuse()
+
+
+# -- fencing -------------------------------------------------------------------------------------------
+
+
+def test_an_owner_is_not_fenced(own) -> None:
+    """Whoever holds the lock of the file under its own name owns it."""
+    made = own(SECTIONS)
+    assert made.fenced() == ""
+    made.close()
+    assert own(SECTIONS).fenced() == ""
+
+
+@pytest.mark.parametrize(("gone", "why"), [("w", "w is gone"), ("w.lock", "w.lock is gone")])
+def test_an_owner_whose_file_was_removed_is_fenced(directory: Path, own, gone: str, why: str) -> None:
+    """Without its file nobody sees what it writes; without its lock another may write too."""
+    made = own(SECTIONS)
+    (directory / gone).unlink()
+    assert why in made.fenced()
+
+
+def test_an_owner_whose_directory_was_removed_is_fenced(directory: Path, own) -> None:
+    """Whoever cleans memory by hand takes all of it."""
+    made = own(SECTIONS)
+    for path in list(directory.iterdir()):
+        path.unlink()
+    directory.rmdir()
+    assert "is gone" in made.fenced()
+
+
+def test_who_was_replaced_is_fenced_and_the_new_owner_is_not(directory: Path, own) -> None:
+    """Another file under the name, another lock, another epoch in the same file: each is seen."""
+    first = own(SECTIONS)
+    for path in list(directory.iterdir()):
+        path.unlink()
+    second = own(SECTIONS)
+    assert "is another file now" in first.fenced()
+    (directory / "w.lock").unlink()
+    third = own(SECTIONS)
+    assert third.header.epoch == 2
+    assert "another process owns w now" in second.fenced()
+    (directory / "w.lock").unlink()
+    fourth = own(OTHER)
+    assert "a new file has taken the place of w" in third.fenced()
+    assert fourth.fenced() == ""
+    (directory / "w.lock").unlink()
+    (directory / "w.lock").touch(0o600)
+    assert "w.lock is another file now" in fourth.fenced()
+
+
+SMALL_MOUNT = """
+set -e
+mount -t tmpfs -o size=64k,mode=700 none "$1"
+exec "$2" "$3" own_large "$1"
+"""
+
+
+def test_a_full_memory_file_system_is_a_sentence(tmp_path: Path, project_root: Path) -> None:
+    """On a real tmpfs without room: what is needed and what is free, and no signal."""
+    mount = tmp_path / "small"
+    mount.mkdir(mode=0o700)
+    script = Path(__file__).with_name("children.py")
+    command = ["unshare", "-rm", "sh", "-c", SMALL_MOUNT, "sh", str(mount), sys.executable, str(script)]
+    if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no user namespace here; elsewhere: " + " ".join(command[:3]))
+    environment = {**os.environ, "PYTHONPATH": str(project_root)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"No space left on device; it needs (\d+) KiB, and (\d+) KiB are free", done.stdout)
+    assert found is not None, done.stdout
+    assert int(found[1]) > 64 >= int(found[2])

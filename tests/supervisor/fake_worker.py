@@ -1,7 +1,9 @@
 """A worker that does nothing but live: the supervisor's tests start it as the script of every worker.
 
 In: the words of a worker's command, run/config.json, and data/NAME.do: "exit" (at once), "deaf" (to
-SIGTERM). Out: a segment with a heartbeat. The lab writes run/lab.json once data/lab.go is there.
+SIGTERM), "large" (one and a half times its memory),
+"stop" (itself, once, before it has a segment). Out: a segment with a heartbeat. The lab writes
+run/lab.json once data/lab.go is there.
 """
 
 from __future__ import annotations
@@ -28,9 +30,14 @@ def main() -> int:
     if todo == "exit":
         print("going at once", flush=True)
         return 3
+    if todo == "stop":
+        order.unlink()
+        os.kill(os.getpid(), signal.SIGSTOP)
     with Worker(name, config, clock, [], ["turns"], lambda _old, _new: None) as worker:
         if todo == "deaf":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        # What an empty worker takes is about half of the 60 MiB that the test allows.
+        filled = b"x" * (config.supervisor.memory_mb << 20) if todo == "large" else b""
         while worker.go_on():
             worker.counters.add("turns")
             lab = run_directory / "lab.json"
@@ -38,7 +45,7 @@ def main() -> int:
                 lab.with_suffix(".new").write_text('{"seed": 99}')
                 lab.with_suffix(".new").replace(lab)
             clock.sleep(0.005)
-    return 0
+    return 0 if filled is not None else 1
 
 
 sys.exit(main())

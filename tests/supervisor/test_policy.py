@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,12 +13,16 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from pipeline.config import SupervisorConfig
 from pipeline.model import WorkerState as W
 from pipeline.supervisor.policy import (
+    EXCUSED_NS,
+    MIB,
     START_ALLOWANCE_NS,
     Action,
+    Cause,
     Facts,
     Standing,
     ask_start,
     ask_stop,
+    excuse,
     step,
 )
 
@@ -27,9 +32,11 @@ NOW = 1000 * SECOND
 HUNG_NS = round(LIMITS.hung_after * SECOND)
 STOP_NS = round(LIMITS.stop_after * SECOND)
 HEALTHY_NS = round(LIMITS.healthy_after * SECOND)
+WINDOW_NS = round(LIMITS.restart_window * SECOND)
 
 GONE = Facts(alive=False, heartbeat_ns=0, busy_until_ns=0)
 MUTE = Facts(alive=True, heartbeat_ns=0, busy_until_ns=0)
+STOPPED = Facts(alive=True, heartbeat_ns=0, busy_until_ns=0, stopped=True)
 
 
 def beating(at_ns: int, busy_until_ns: int = 0) -> Facts:
@@ -38,6 +45,14 @@ def beating(at_ns: int, busy_until_ns: int = 0) -> Facts:
 
 def up(since_ns: int = NOW, **more: int) -> Standing:
     return Standing(W.RUNNING, since_ns, **more)
+
+
+def often(state: W, **more: object) -> Standing:
+    """A worker that was restarted as often as it may be."""
+    return replace(Standing(state, NOW), recent=(NOW,) * LIMITS.restart_limit, **more)
+
+
+LARGE = Facts(True, NOW, 0, LIMITS.memory_mb * MIB + 1)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +67,8 @@ def up(since_ns: int = NOW, **more: int) -> Standing:
         (Standing(W.STARTING, NOW), beating(NOW - 1), NOW + 1, W.STARTING, Action.NONE),
         (Standing(W.STARTING, NOW), MUTE, NOW + START_ALLOWANCE_NS, W.STARTING, Action.NONE),
         (Standing(W.STARTING, NOW), MUTE, NOW + START_ALLOWANCE_NS + 1, W.HUNG, Action.KILL),
+        (Standing(W.STARTING, NOW), STOPPED, NOW + HUNG_NS, W.STARTING, Action.NONE),
+        (Standing(W.STARTING, NOW), STOPPED, NOW + HUNG_NS + 1, W.HUNG, Action.KILL),
         (Standing(W.STARTING, NOW), GONE, NOW + 1, W.BACKOFF, Action.NONE),
         # RUNNING
         (up(), beating(NOW + HUNG_NS), NOW + 2 * HUNG_NS, W.RUNNING, Action.NONE),
@@ -62,10 +79,19 @@ def up(since_ns: int = NOW, **more: int) -> Standing:
         (up(), GONE, NOW + 1, W.BACKOFF, Action.NONE),
         # a segment that is replaced under a running worker is given as long as a heartbeat
         (up(), MUTE, NOW + HUNG_NS, W.RUNNING, Action.NONE),
+        (often(W.RUNNING), GONE, NOW + 1, W.FLAPPING, Action.NONE),
+        (often(W.STARTING), GONE, NOW + 1, W.FLAPPING, Action.NONE),
+        (often(W.RUNNING), GONE, NOW + WINDOW_NS, W.BACKOFF, Action.NONE),
+        (up(), replace(LARGE, memory_bytes=LARGE.memory_bytes - 1), NOW + 1, W.RUNNING, Action.NONE),
+        (up(), LARGE, NOW + 1, W.STOPPING, Action.TERMINATE),
+        (Standing(W.STARTING, NOW), LARGE, NOW + 1, W.STOPPING, Action.TERMINATE),
         # HUNG
         (Standing(W.HUNG, NOW), MUTE, NOW + 100 * SECOND, W.HUNG, Action.NONE),
         (Standing(W.HUNG, NOW), beating(NOW + 1), NOW + 2, W.HUNG, Action.NONE),
         (Standing(W.HUNG, NOW), GONE, NOW + 1, W.BACKOFF, Action.NONE),
+        (often(W.HUNG), GONE, NOW + 1, W.FLAPPING, Action.NONE),
+        # FLAPPING
+        (often(W.FLAPPING), GONE, NOW + 1000 * WINDOW_NS, W.FLAPPING, Action.NONE),
         # BACKOFF
         (Standing(W.BACKOFF, NOW, retry_at_ns=NOW + 5), GONE, NOW + 4, W.BACKOFF, Action.NONE),
         (Standing(W.BACKOFF, NOW, retry_at_ns=NOW + 5), GONE, NOW + 5, W.STARTING, Action.START),
@@ -75,6 +101,8 @@ def up(since_ns: int = NOW, **more: int) -> Standing:
         (Standing(W.STOPPING, NOW, killed=True), MUTE, NOW + 9 * STOP_NS, W.STOPPING, Action.NONE),
         (Standing(W.STOPPING, NOW, again=False), GONE, NOW + 1, W.STOPPED, Action.NONE),
         (Standing(W.STOPPING, NOW, again=True), GONE, NOW + 1, W.BACKOFF, Action.NONE),
+        (often(W.STOPPING, cause=Cause.MEMORY), GONE, NOW + 1, W.FLAPPING, Action.NONE),
+        (often(W.STOPPING, cause=Cause.PERSON), GONE, NOW + 1, W.BACKOFF, Action.NONE),
     ],
 )
 def test_every_arrow(before: Standing, facts: Facts, now_ns: int, state: W, action: Action) -> None:
@@ -85,12 +113,13 @@ def test_every_arrow(before: Standing, facts: Facts, now_ns: int, state: W, acti
 
 
 def test_waits_double_up_to_the_longest() -> None:
-    """Each failure in a row doubles the wait, from the shortest to the longest, and never beyond it."""
+    """The first failure is restarted at once; each further one in a row doubles the wait, to the longest."""
+    patient = msgspec.structs.replace(LIMITS, restart_limit=10_000)
     standing, waits = up(), []
     for _ in range(40):
-        standing, _ = step(replace(standing, state=W.RUNNING), GONE, NOW, LIMITS, 0.0)
+        standing, _ = step(replace(standing, state=W.RUNNING), GONE, NOW, patient, 0.0)
         waits.append((standing.retry_at_ns - NOW) / SECOND)
-    assert waits[:5] == [0.25, 0.5, 1.0, 2.0, 4.0]
+    assert waits[:6] == [0.0, 0.25, 0.5, 1.0, 2.0, 4.0]
     assert waits[-1] == LIMITS.max_restart_delay
     assert waits == sorted(waits)
 
@@ -98,8 +127,9 @@ def test_waits_double_up_to_the_longest() -> None:
 @given(st.floats(0, 1, exclude_max=True), st.integers(0, 10_000))
 def test_chance_only_lengthens_a_wait_by_a_quarter(jitter: float, failures: int) -> None:
     """Jitter spreads restarts within [wait, 1.25 wait], however many failures there were."""
-    plain, _ = step(up(failures=failures), GONE, NOW, LIMITS, 0.0)
-    spread, _ = step(up(failures=failures), GONE, NOW, LIMITS, jitter)
+    failed = up(failures=failures, failed_ns=NOW)
+    plain, _ = step(failed, GONE, NOW, LIMITS, 0.0)
+    spread, _ = step(failed, GONE, NOW, LIMITS, jitter)
     wait = plain.retry_at_ns - NOW
     assert wait <= spread.retry_at_ns - NOW <= wait * 1.25 + 1
     assert wait <= LIMITS.max_restart_delay * SECOND
@@ -107,11 +137,107 @@ def test_chance_only_lengthens_a_wait_by_a_quarter(jitter: float, failures: int)
 
 def test_a_healthy_while_ends_a_streak() -> None:
     """Failures are forgotten after the healthy time in RUNNING, not before."""
-    sick = up(failures=5)
+    sick = replace(up(failures=5), recent=(NOW, NOW))
     at = NOW + HEALTHY_NS
     still, _ = step(sick, beating(at), at, LIMITS, 0.0)
     well, _ = step(sick, beating(at), at + 1, LIMITS, 0.0)
     assert (still.failures, well.failures) == (5, 0)
+    assert (len(still.recent), len(well.recent)) == (2, 0)
+
+
+def test_a_failure_long_after_the_last_is_the_first_again() -> None:
+    """Without a failure within the window a worker comes back at once, even if it never lived long."""
+    failed = Standing(W.STARTING, NOW, failures=4, failed_ns=NOW)
+    soon, _ = step(failed, GONE, NOW + WINDOW_NS - 1, LIMITS, 0.0)
+    late, _ = step(failed, GONE, NOW + WINDOW_NS, LIMITS, 0.0)
+    assert soon.retry_at_ns - soon.since_ns == 2 * SECOND
+    assert late.retry_at_ns == late.since_ns
+
+
+class Crashing:
+    """A worker that ends some time after each start, seen by a loop."""
+
+    def __init__(self, lives_ns: int = 1, turn_ns: int = 20_000_000) -> None:
+        self.lives_ns = lives_ns
+        self.turn_ns = turn_ns
+        self.now = NOW
+        self.standing = Standing()
+        self.starts: list[int] = []
+
+    def run(self, until_ns: int) -> None:
+        while self.now < until_ns:
+            started = self.starts[-1] if self.starts else 0
+            alive = self.standing.state in {W.STARTING, W.RUNNING} and self.now < started + self.lives_ns
+            facts = beating(self.now) if alive else GONE
+            self.standing, action = step(self.standing, facts, self.now, LIMITS, 0.5)
+            if action is Action.START:
+                self.starts.append(self.now)
+            self.now += self.turn_ns
+
+
+def test_a_worker_that_exits_at_once_is_started_six_times_in_its_first_minute() -> None:
+    """Five restarts, then it is FLAPPING and stays so: with the defaults, on a clock of our own."""
+    worker = Crashing()
+    worker.run(NOW + 60 * SECOND)
+    assert len(worker.starts) == 6
+    assert worker.starts[1] - NOW <= 40_000_000
+    worker.run(NOW + 600 * SECOND)
+    assert (len(worker.starts), worker.standing.state) == (6, W.FLAPPING)
+    worker.standing = ask_start(worker.standing, worker.now)
+    worker.run(worker.now + 60 * SECOND)
+    assert (len(worker.starts), worker.standing.state) == (12, W.FLAPPING)
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 90_000))
+def test_restarts_in_any_window_are_bounded(lives_ms: int) -> None:
+    """However long a failing worker lives, no window sees more restarts than the limit."""
+    worker = Crashing(lives_ms * 1_000_000, turn_ns=250_000_000)
+    worker.run(NOW + 150 * SECOND)
+    restarts = worker.starts[1:]
+    for first in restarts:
+        assert sum(first <= at < first + WINDOW_NS for at in restarts) <= LIMITS.restart_limit
+    assert worker.standing.state in {W.FLAPPING, W.BACKOFF, W.STARTING, W.RUNNING}
+
+
+@pytest.mark.parametrize("ask", ["start", "restart", "stop"])
+def test_only_a_person_leads_out_of_flapping(ask: str) -> None:
+    """start and restart bring it up at once and with a clean slate; stop keeps it down."""
+    flapping = often(W.FLAPPING, failures=6, failed_ns=NOW)
+    if ask == "start":
+        asked = ask_start(flapping, NOW)
+    else:
+        asked, action = ask_stop(flapping, NOW, again=ask == "restart")
+        assert action is Action.NONE
+    assert (asked.state, asked.recent, asked.failures) == (W.STOPPED, (), 0)
+    wanted = Action.NONE if ask == "stop" else Action.START
+    assert step(asked, GONE, NOW, LIMITS, 0.0)[1] is wanted
+
+
+def test_what_a_person_kills_has_not_failed() -> None:
+    """The end that follows a signal asked for is no failure, once; a later end is one."""
+    limit = often(W.RUNNING)
+    excused = excuse(limit, NOW)
+    ended, _ = step(excused, GONE, NOW + EXCUSED_NS - 1, LIMITS, 0.9)
+    assert (ended.state, ended.retry_at_ns, ended.failures) == (W.BACKOFF, ended.since_ns, 0)
+    started, action = step(ended, GONE, ended.since_ns, LIMITS, 0.9)
+    assert (action, started.recent) == (Action.START, limit.recent)
+    again, _ = step(started, GONE, ended.since_ns + 1, LIMITS, 0.9)
+    assert again.state == W.FLAPPING
+    late, _ = step(excused, GONE, NOW + EXCUSED_NS, LIMITS, 0.9)
+    assert late.state == W.FLAPPING
+
+
+def test_too_large_is_a_failure_that_may_end_in_order() -> None:
+    """Over its memory a worker is terminated, killed if deaf, and comes back as after a crash."""
+    asked, action = step(up(), LARGE, NOW + 1, LIMITS, 0.0)
+    assert (asked.state, asked.cause, action) == (W.STOPPING, Cause.MEMORY, Action.TERMINATE)
+    _, action = step(asked, LARGE, NOW + 2 + STOP_NS, LIMITS, 0.0)
+    assert action is Action.KILL
+    gone, _ = step(asked, GONE, NOW + 5, LIMITS, 0.0)
+    assert (gone.state, gone.failures, gone.retry_at_ns) == (W.BACKOFF, 1, NOW + 5)
+    boundless = msgspec.structs.replace(LIMITS, memory_mb=0)
+    assert step(up(), LARGE, NOW + 1, boundless, 0.0)[1] is Action.NONE
 
 
 def test_a_restart_that_was_asked_for_does_not_wait() -> None:
@@ -123,7 +249,7 @@ def test_a_restart_that_was_asked_for_does_not_wait() -> None:
     assert (started.state, action, started.restarts) == (W.STARTING, Action.START, 1)
 
 
-@pytest.mark.parametrize("state", [W.STOPPED, W.BACKOFF])
+@pytest.mark.parametrize("state", [W.STOPPED, W.BACKOFF, W.FLAPPING])
 def test_a_restart_of_what_is_down_starts_it_at_once(state: W) -> None:
     """Restarting a worker that waits or is down neither signals anybody nor waits on."""
     down = Standing(state, NOW, failures=9, retry_at_ns=NOW + 99 * SECOND, again=False)
@@ -135,13 +261,13 @@ def test_a_restart_of_what_is_down_starts_it_at_once(state: W) -> None:
 def test_a_start_that_was_asked_for_ends_a_backoff() -> None:
     """`start` does not wait out a backoff, and begins a new streak."""
     waiting = Standing(W.BACKOFF, NOW, failures=9, retry_at_ns=NOW + 99 * SECOND)
-    started, action = step(ask_start(waiting), GONE, NOW, LIMITS, 0.0)
+    started, action = step(ask_start(waiting, NOW), GONE, NOW, LIMITS, 0.0)
     assert (started.state, started.failures, action) == (W.STARTING, 0, Action.START)
 
 
 def test_starting_what_runs_changes_nothing_that_is_done() -> None:
     """`start` of a running worker starts no second one."""
-    after, action = step(ask_start(up()), beating(NOW), NOW + 1, LIMITS, 0.0)
+    after, action = step(ask_start(up(), NOW), beating(NOW), NOW + 1, LIMITS, 0.0)
     assert (after.state, action) == (W.RUNNING, Action.NONE)
 
 
@@ -156,15 +282,20 @@ class OneWorker(RuleBasedStateMachine):
         self.heartbeat = self.busy_until = 0
         self.kills = self.kills_allowed = 0
         self.asked_at_once = True
+        self.memory = 0
+        self.restarts: list[int] = []
 
     def facts(self) -> Facts:
-        return Facts(True, self.heartbeat, self.busy_until) if self.alive else GONE
+        return Facts(True, self.heartbeat, self.busy_until, self.memory) if self.alive else GONE
 
     def do(self, before: Standing, action: Action) -> None:
         if action is Action.START:
             assert not self.alive, "started twice"
             assert self.now >= before.retry_at_ns or self.asked_at_once
             self.alive = True
+            self.memory = 0
+            if not self.asked_at_once and before.cause is not Cause.PERSON:
+                self.restarts.append(self.now)
             self.heartbeat = self.busy_until = self.kills = 0
             self.kills_allowed = 1
             self.asked_at_once = False
@@ -183,6 +314,21 @@ class OneWorker(RuleBasedStateMachine):
         before = self.standing
         self.standing, action = step(before, self.facts(), self.now, LIMITS, jitter)
         self.do(before, action)
+        if before.state == W.FLAPPING:
+            assert self.standing == before, "left FLAPPING by itself"
+        if before.failures and not self.standing.failures:
+            self.restarts.clear()
+
+    @precondition(lambda self: self.alive)
+    @rule(grown=st.booleans())
+    def grows(self, grown: bool) -> None:
+        self.memory = LARGE.memory_bytes if grown else 0
+
+    @precondition(lambda self: self.alive)
+    @rule()
+    def is_killed_by_a_person(self) -> None:
+        self.standing = excuse(self.standing, self.now)
+        self.alive = False
 
     @precondition(lambda self: self.alive)
     @rule(busy_ms=st.integers(0, 4000))
@@ -197,28 +343,38 @@ class OneWorker(RuleBasedStateMachine):
 
     @rule()
     def start_is_asked(self) -> None:
-        self.standing = ask_start(self.standing)
+        self.standing = ask_start(self.standing, self.now)
         self.asked_at_once = True
+        self.restarts.clear()
 
     @rule(again=st.booleans())
     def stop_is_asked(self, again: bool) -> None:
         before = self.standing
         self.standing, action = ask_stop(before, self.now, again=again)
         assert action in {Action.NONE, Action.TERMINATE}
-        assert (action is Action.TERMINATE) == (before.state not in {W.STOPPED, W.BACKOFF})
+        down = {W.STOPPED, W.BACKOFF, W.FLAPPING}
+        assert (action is Action.TERMINATE) == (before.state not in down)
         self.kills_allowed += 1
         self.asked_at_once = True
+        self.restarts.clear()
 
     @invariant()
     def down_means_no_process(self) -> None:
-        if self.standing.state in {W.STOPPED, W.BACKOFF}:
+        if self.standing.state in {W.STOPPED, W.BACKOFF, W.FLAPPING}:
             assert not self.alive
             longest = LIMITS.max_restart_delay * 1.25 * SECOND
             assert self.standing.retry_at_ns - self.now <= longest
 
+    @invariant()
+    def restarts_are_bounded(self) -> None:
+        recent = [at for at in self.restarts if self.now - at < WINDOW_NS]
+        assert len(recent) <= LIMITS.restart_limit
+        assert len(self.standing.recent) <= LIMITS.restart_limit
+
     def teardown(self) -> None:
         """Whatever happened: a worker that then behaves well comes up, and one that is told to stop stops."""
-        self.standing = ask_start(self.standing)
+        self.standing = ask_start(self.standing, self.now)
+        self.memory = 0
         for _ in range(6):
             if self.standing.state in {W.HUNG, W.STOPPING}:
                 self.alive = False

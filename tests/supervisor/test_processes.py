@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.clock import SystemClock
+from pipeline.supervisor import processes
 from pipeline.supervisor.processes import Child, signal_number, signal_proven
 from shm.segment import pid_start
 
@@ -149,3 +151,46 @@ def test_signals_have_names() -> None:
     assert signal_number("STOP") == signal.SIGSTOP
     assert signal_number("9") is None
     assert signal_number("") is None
+
+
+def test_an_end_is_seen_without_asking(start: Start, tmp_path: Path) -> None:
+    """A descriptor becomes readable when the child ends, not before, and is given back when it is reaped."""
+    child = start(SLEEPER)
+    wait_for_output(tmp_path, "up")
+    poll = select.poll()
+    poll.register(child.end_fd, select.POLLIN)
+    assert poll.poll(0) == []
+    child.signal(signal.SIGSTOP)
+    assert poll.poll(20) == []
+    os.kill(child.pid, signal.SIGKILL)
+    assert [fd for fd, _ in poll.poll(30_000)] == [child.end_fd]
+    assert not child.alive()
+    assert child.end_fd == -1
+
+
+def test_where_no_descriptor_tells_a_child_is_asked(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A system without pidfds has children all the same, and sees their end."""
+    monkeypatch.delattr(processes.os, "pidfd_open")
+    child = start("pass")
+    assert child.end_fd == -1
+    assert ended(child)
+    assert child.exit_status == 0
+
+
+def test_what_a_child_takes_is_measured(start: Start, tmp_path: Path) -> None:
+    """Memory, handles, threads and the share of a core since the last measurement; None once gone."""
+    source = "data = b'x' * (40 << 20); print('up', flush=True)\nwhile True: pass"
+    child = start(source)
+    wait_for_output(tmp_path, "up")
+    first = child.usage(CLOCK.monotonic_ns())
+    assert first is not None
+    assert first.rss_bytes > 40 << 20
+    assert (first.cpu_permille, first.threads) == (0, 1)
+    assert first.descriptors >= 3
+    CLOCK.sleep(0.1)
+    second = child.usage(CLOCK.monotonic_ns())
+    assert second is not None
+    assert 0 < second.cpu_permille < 5000
+    child.signal(signal.SIGKILL)
+    assert ended(child)
+    assert child.usage(CLOCK.monotonic_ns()) is None

@@ -5,28 +5,30 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import signal
 import socket
-import subprocess
-import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import msgspec
 import pytest
 
 from pipeline import bus
 from pipeline.clock import SystemClock
-from pipeline.config import Config, LabConfig, SupervisorConfig, VenueConfig, decode, encode
+from pipeline.config import Config, LabConfig, ObserverConfig, SupervisorConfig, VenueConfig, decode
+from pipeline.config_changes import Settings
 from pipeline.lifecycle import CONFIG_FILE
 from pipeline.logs import log_directory
 from pipeline.model import WorkerState as W
+from pipeline.supervisor import policy
 from pipeline.supervisor.worker import Supervisor
 from pipeline.wire import Reply, Request, Sealer
-from shm.records import RUN, WORKER, WorkerRow
+from shm.records import RUN, USAGE, WORKER, RunRow, UsageRow, WorkerRow
 from shm.segment import SegmentError, attach, pid_start
 from shm.tables import TableReader, read_counters, read_errors
 
@@ -34,38 +36,43 @@ CLOCK = SystemClock()
 PATIENCE_NS = 60_000_000_000
 SCRIPT = Path(__file__).with_name("fake_worker.py")
 Scenario = Iterator[None]
-NAMES = ["feed-kalshi", "feed-kraken", "scanner", "paper", "trader"]
-
-SUPERVISE = """
-import sys
-from pathlib import Path
-from random import Random
-from pipeline.clock import SystemClock
-from pipeline.config import decode
-from pipeline.supervisor.worker import Supervisor
-config = decode(Path(sys.argv[1]).read_bytes())
-supervisor = Supervisor(config, Path(sys.argv[2]), SystemClock(), Random(1), lambda base, lab: base)
-supervisor.run(lambda: True, lambda: None)
-"""
+FEW = ["scanner", "paper", "trader"]
+NAMES = ["feed-kalshi", "feed-kraken", "scanner", "paper", "trader", "observer"]
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    """Two venues, quick restarts, patience with slow machines, directories of this test's own."""
-    (tmp_path / "data").mkdir()
+def made_in(folder: Path) -> Config:
+    """Two venues, quick restarts, patience with slow machines, directories in a folder of the test's own."""
+    (folder / "data").mkdir()
     return Config(
-        data_directory=str(tmp_path / "data"),
-        run_directory=str(tmp_path / "run"),
-        shm_directory=str(tmp_path / "shm"),
+        data_directory=str(folder / "data"),
+        run_directory=str(folder / "run"),
+        shm_directory=str(folder / "shm"),
         venues={"kalshi": VenueConfig(), "off": VenueConfig(enabled=False), "kraken": VenueConfig()},
         supervisor=SupervisorConfig(0.02, max_restart_delay=0.2, hung_after=30.0, stop_after=30.0),
     )
 
 
-@pytest.fixture(autouse=True)
+def without_feeds(config: Config) -> Config:
+    """The same without feeds and observer: three workers are enough for what does not depend on many."""
+    return msgspec.structs.replace(config, venues={}, observer=ObserverConfig(enabled=False))
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    """A run with two feeds."""
+    return made_in(tmp_path)
+
+
+@pytest.fixture
+def few(config: Config) -> Config:
+    """A run of three workers."""
+    return without_feeds(config)
+
+
+@pytest.fixture(autouse=True, scope="module")
 def calm() -> Iterator[None]:
     """A supervisor in this process takes over signals and umask; both are given back."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     mask = os.umask(0o022)
     os.umask(mask)
     yield
@@ -77,11 +84,12 @@ def calm() -> Iterator[None]:
 class Run:
     """A supervisor in this process, driven turn by turn by a scenario that waits by yielding."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, settings: Settings | None = None) -> None:
         self.config = config
         self.shm = Path(config.shm_directory)
         self.directory = Path(config.run_directory)
-        self.supervisor = Supervisor(config, SCRIPT, CLOCK, Random(1), merge)
+        self.supervisor = Supervisor(config, SCRIPT, CLOCK, Random(1), merge, settings)
+        self.names = NAMES if config.venues else FEW
         self.last: dict[str, WorkerRow] = {}
         self.pids: set[int] = set()
 
@@ -95,19 +103,51 @@ class Run:
             return next(scenario, "end") is None
 
         def before_stop() -> None:
-            self.last = self.rows()
+            with suppress(SegmentError):
+                self.last = self.rows()
 
         self.supervisor.run(turn, before_stop)
+
+    def follow(self, scenario: Scenario) -> None:
+        """Let a scenario go on while the supervisor turns in a thread of its own."""
+        deadline = CLOCK.monotonic_ns() + PATIENCE_NS
+        for _ in scenario:
+            assert CLOCK.monotonic_ns() < deadline, f"stuck: {self.rows()}"
+            CLOCK.sleep(0.005)
 
     def rows(self) -> dict[str, WorkerRow]:
         """The worker table, read as anybody reads it."""
         table = TableReader(attach(self.shm, "supervisor"), "workers", WORKER)
         return {row.name: row for _, row in table.rows()}
 
-    def all_up(self, names: list[str] = NAMES) -> bool:
-        """Whether just these workers are in the table, each RUNNING."""
-        rows = self.rows()
-        return list(rows) == names and all(row.state == W.RUNNING for row in rows.values())
+    def all_up(self, names: Sequence[str] = (), but: str = "") -> bool:
+        """Whether just these workers are in the table, by default all of the run, each but one RUNNING."""
+        rows, names = self.rows(), names or self.names
+        return list(rows) == list(names) and all(
+            row.state == W.RUNNING or row.name == but for row in rows.values()
+        )
+
+    def only_commands(self) -> None:
+        """A turn that hears commands and starts nobody."""
+        commands = self.supervisor._commands
+        for _ in self.supervisor._doors.serve(commands.obey):
+            raise AssertionError("a refused frame")
+        CLOCK.sleep(0.002)
+
+    def row(self) -> RunRow:
+        """What the supervisor says of the run."""
+        row = TableReader(attach(self.shm, "supervisor"), "run", RUN).get(0)
+        assert row is not None
+        return row
+
+    def usage(self) -> dict[str, UsageRow]:
+        """What each worker takes, by name."""
+        table = TableReader(attach(self.shm, "supervisor"), "usage", USAGE)
+        return {row.name: row for _, row in table.rows()}
+
+    def published(self) -> Config:
+        """The configuration that workers read."""
+        return decode((self.directory / CONFIG_FILE).read_bytes())
 
     def epoch(self, name: str) -> int:
         return attach(self.shm, name).header.epoch
@@ -137,16 +177,41 @@ class Asking:
         return self._thread.is_alive()
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, calm: None) -> Iterator[Run]:
+    """One run of three workers, up, for all tests that leave it so; it ends in order and leaves nothing."""
+    run = Run(without_feeds(made_in(tmp_path_factory.mktemp("shared"))))
+    over = threading.Event()
+
+    def turn() -> bool:
+        run.pids |= {row.pid for row in run.rows().values() if row.pid}
+        return not over.is_set()
+
+    thread = threading.Thread(target=run.supervisor.run, args=(turn, lambda: None))
+    thread.start()
+    try:
+        run.follow(wait(run.all_up))
+        yield run
+    finally:
+        over.set()
+        thread.join()
+    nothing_left(run)
+
+
 def merge(base: Config, lab: Mapping[str, object]) -> Config:
     """What the lab publishes, carried into the config."""
     return msgspec.structs.replace(base, lab=LabConfig(seed=int(str(lab["seed"]))))
 
 
+def log_lines(config: Config) -> list[dict[str, Any]]:
+    """The supervisor's log."""
+    text = (log_directory(Path(config.data_directory)) / "supervisor.jsonl").read_text()
+    return [json.loads(line) for line in text.splitlines()]
+
+
 def states(config: Config) -> list[tuple[str, str]]:
     """(worker, state) of every change, in order, from the supervisor's log."""
-    text = (log_directory(Path(config.data_directory)) / "supervisor.jsonl").read_text()
-    lines = [json.loads(line) for line in text.splitlines()]
-    return [(line["name_"], line["state"]) for line in lines if line["event"] == "worker"]
+    return [(line["name_"], line["state"]) for line in log_lines(config) if line["event"] == "worker"]
 
 
 def wait(condition: Callable[[], bool]) -> Scenario:
@@ -239,7 +304,7 @@ def test_a_killed_worker_is_back_and_the_others_never_noticed(config: Config) ->
             assert after[name] == before[name]
             assert run.epoch(name) == 1
         counts = run.counters()
-        assert (counts["starts"], counts["exits"], counts["kills"]) == (6, 1, 0)
+        assert (counts["starts"], counts["exits"], counts["kills"]) == (len(NAMES) + 1, 1, 0)
 
     run.drive(scenario())
     kraken = [state for name, state in states(config) if name == "feed-kraken"]
@@ -247,31 +312,10 @@ def test_a_killed_worker_is_back_and_the_others_never_noticed(config: Config) ->
     nothing_left(run)
 
 
-def test_a_worker_that_cannot_stay_up_waits_longer_each_time(config: Config) -> None:
-    """A crash loop backs off, its output is kept, and the others run on; once mended it comes up."""
-    order = Path(config.data_directory) / "scanner.do"
-    order.write_text("exit")
-    run = Run(config)
-
-    def scenario() -> Scenario:
-        yield from wait(lambda: "scanner" in run.rows() and run.rows()["scanner"].exits >= 3)
-        row = run.rows()["scanner"]
-        assert (row.exit_status, row.detail) == (3, "exit 3")
-        order.unlink()
-        yield from wait(run.all_up)
-        assert run.rows()["scanner"].restarts >= 3
-        assert {run.rows()[name].restarts for name in NAMES if name != "scanner"} == {0}
-
-    run.drive(scenario())
-    output = log_directory(Path(config.data_directory)) / "scanner.out"
-    assert output.read_text().count("going at once") >= 3
-    nothing_left(run)
-
-
-def test_a_hung_worker_is_replaced(config: Config) -> None:
+def test_a_hung_worker_is_replaced(few: Config) -> None:
     """A stopped process that beats no more is killed once and started anew."""
-    limits = msgspec.structs.replace(config.supervisor, hung_after=0.5)
-    run = Run(msgspec.structs.replace(config, supervisor=limits))
+    limits = msgspec.structs.replace(few.supervisor, hung_after=0.5)
+    run = Run(msgspec.structs.replace(few, supervisor=limits))
 
     def scenario() -> Scenario:
         yield from wait(run.all_up)
@@ -283,14 +327,32 @@ def test_a_hung_worker_is_replaced(config: Config) -> None:
         assert run.counters()["kills"] >= 1
 
     run.drive(scenario())
-    scanner = [state for name, state in states(config) if name == "scanner"]
+    scanner = [state for name, state in states(few) if name == "scanner"]
     assert scanner[2:5] == ["HUNG", "BACKOFF", "STARTING"]
     nothing_left(run)
 
 
-def test_commands_are_obeyed(config: Config) -> None:
+def test_a_worker_that_is_stopped_before_it_beats_is_replaced(few: Config) -> None:
+    """A stopped process is given as long as one that runs, not as long as a slow start."""
+    limits = msgspec.structs.replace(few.supervisor, hung_after=0.5)
+    (Path(few.data_directory) / "scanner.do").write_text("stop")
+    run = Run(msgspec.structs.replace(few, supervisor=limits))
+
+    def scenario() -> Scenario:
+        yield from wait(lambda: run.all_up() and run.rows()["scanner"].exits > 0)
+        assert run.rows()["scanner"].exit_status == -signal.SIGKILL
+        assert CLOCK.monotonic_ns() - begun_ns < policy.START_ALLOWANCE_NS
+
+    begun_ns = CLOCK.monotonic_ns()
+    run.drive(scenario())
+    scanner = [state for name, state in states(few) if name == "scanner"]
+    assert scanner[:3] == ["STARTING", "HUNG", "BACKOFF"]
+    nothing_left(run)
+
+
+def test_commands_are_obeyed(few: Config) -> None:
     """restart, kill, start and down do what they say, and nonsense is refused in words."""
-    run = Run(config)
+    run = Run(few)
     downs: list[Asking] = []
 
     def scenario() -> Scenario:
@@ -312,7 +374,7 @@ def test_commands_are_obeyed(config: Config) -> None:
         assert asking.reply.text == "trader runs, or is on its way"
         for command, args, words in (
             ("kill", {"worker": "trader", "signal": "BANG"}, "unknown signal 'BANG'"),
-            ("restart", {"worker": "feed-krakn"}, "no worker 'feed-krakn'; there are: feed-kalshi"),
+            ("restart", {"worker": "scaner"}, "no worker 'scaner'; there are: scanner, paper, trader"),
             ("restart", {}, "no worker ''"),
             ("explode", {}, "unknown command 'explode'"),
         ):
@@ -321,7 +383,7 @@ def test_commands_are_obeyed(config: Config) -> None:
             assert asking.reply.text.startswith(words)
         counts = run.counters()
         assert (counts["commands"], counts["commands_refused"]) == (3, 4)
-        assert run.rows()["feed-kalshi"] == before["feed-kalshi"]
+        assert run.rows()["paper"] == before["paper"]
 
         downs.append(run.send("down"))
         while True:  # only the command ends this run
@@ -332,13 +394,282 @@ def test_commands_are_obeyed(config: Config) -> None:
     nothing_left(run)
 
 
-def test_a_start_does_not_wait_out_a_backoff(config: Config) -> None:
-    """`start` brings a worker up that would have waited for minutes."""
-    limits = msgspec.structs.replace(config.supervisor, restart_delay=600.0, max_restart_delay=600.0)
-    run = Run(msgspec.structs.replace(config, supervisor=limits))
+def test_a_worker_that_ends_again_and_again_is_given_up_until_somebody_starts_it(few: Config) -> None:
+    """Five restarts, then FLAPPING: its output is kept, the others run on, the row says what to do, and once
+    it is mended `start` resets it.
+    """
+    order = Path(few.data_directory) / "scanner.do"
+    order.write_text("exit")
+    limits = SupervisorConfig(0.01, max_restart_delay=0.02, hung_after=30.0, stop_after=30.0)
+    run = Run(msgspec.structs.replace(few, supervisor=limits))
+
+    def scenario() -> Scenario:
+        yield from wait(lambda: "scanner" in run.rows() and run.rows()["scanner"].state == W.FLAPPING)
+        row = run.rows()["scanner"]
+        assert (row.exits, row.restarts, row.detail) == (6, 5, "exit 3; run.py start scanner")
+        assert run.counters()["flaps"] == 1
+        yield from wait(lambda: run.all_up(but="scanner"))
+        for _ in range(10):
+            yield
+        assert run.rows()["scanner"] == row
+        order.unlink()
+        yield from ordered(run.send("start", worker="scanner"), ok=True)
+        yield from wait(run.all_up)
+        assert {run.rows()[name].restarts for name in FEW if name != "scanner"} == {0}
+
+    run.drive(scenario())
+    output = log_directory(Path(few.data_directory)) / "scanner.out"
+    assert output.read_text().count("going at once") == 6
+    nothing_left(run)
+
+
+def test_what_a_person_kills_is_back_at_once_and_never_flaps(few: Config) -> None:
+    """More kills by command than the limit allows: no wait, no FLAPPING, and no other worker has noticed."""
+    limits = msgspec.structs.replace(few.supervisor, restart_limit=1, restart_delay=600.0)
+    run = Run(msgspec.structs.replace(few, supervisor=limits))
 
     def scenario() -> Scenario:
         yield from wait(run.all_up)
+        for number in range(1, 4):
+            yield from ordered(run.send("kill", worker="scanner", signal="KILL"), ok=True)
+            yield from wait(lambda n=number: run.epoch("scanner") == n + 1 and run.all_up())
+        assert run.rows()["scanner"].detail == "killed by SIGKILL (asked for)"
+        assert {run.epoch(name) for name in FEW if name != "scanner"} == {1}
+        asked = [line for line in log_lines(few) if line["event"] == "command"]
+        assert [(line["who"], line["command"], line["ok"]) for line in asked] == [("test", "kill", True)] * 3
+        assert asked[0]["args_"] == {"worker": "scanner", "signal": "KILL"}
+        assert asked[0]["outcome"].startswith("sent SIGKILL to scanner")
+
+    run.drive(scenario())
+    nothing_left(run)
+
+
+def test_what_a_person_stops_stays_down_until_somebody_starts_it(shared: Run) -> None:
+    """`stop` ends one worker in order; it stays STOPPED over many turns, and `start` brings it back."""
+    run = shared
+
+    def scenario() -> Scenario:
+        yield from wait(run.all_up)
+        epoch = run.epoch("trader")
+        yield from ordered(run.send("stop", worker="trader"), ok=True)
+        yield from wait(lambda: run.rows()["trader"].state == W.STOPPED)
+        for _ in range(20):
+            yield
+        row = run.rows()["trader"]
+        assert (row.state, row.pid, row.exit_status) == (W.STOPPED, 0, 0)
+        assert run.all_up(but="trader")
+        yield from ordered(run.send("start", worker="trader"), ok=True)
+        yield from wait(run.all_up)
+        assert run.epoch("trader") == epoch + 1
+
+    run.follow(scenario())
+
+
+def test_a_worker_that_grows_too_large_is_replaced_before_twice_its_memory(few: Config) -> None:
+    """Over its memory it is told to end, starts again as after a crash, and its row says why."""
+    order = Path(few.data_directory) / "scanner.do"
+    order.write_text("large")
+    limits = msgspec.structs.replace(few.supervisor, memory_mb=60)
+    run = Run(msgspec.structs.replace(few, supervisor=limits))
+
+    def scenario() -> Scenario:
+        yield from wait(lambda: "scanner" in run.rows() and run.rows()["scanner"].exits >= 1)
+        order.unlink()
+        yield from wait(lambda: run.all_up() and run.rows()["scanner"].restarts >= 1)
+        assert run.rows()["scanner"].detail == "exit 0 (too much memory)"
+        assert {run.rows()[name].restarts for name in FEW if name != "scanner"} == {0}
+        assert max(row.rss_bytes for row in run.usage().values()) < 120 << 20
+
+    run.drive(scenario())
+    nothing_left(run)
+
+
+def test_what_each_worker_takes_is_measured(shared: Run) -> None:
+    """Memory, handles, threads and switches of each process are in memory, under its own pid."""
+    run = shared
+
+    def scenario() -> Scenario:
+        yield from wait(lambda: run.all_up() and len(run.usage()) == len(FEW))
+        for name, row in run.usage().items():
+            assert row.pid == run.rows()[name].pid
+            assert row.rss_bytes > 1 << 20
+            assert min(row.descriptors, row.threads, row.measured_ns) > 0
+        # Each waits in its turns, however long its start took.
+        yield from wait(lambda: all(row.voluntary_switches for row in run.usage().values()))
+        # The second measurement knows what was spent since the first.
+        first = {name: row.measured_ns for name, row in run.usage().items()}
+        yield from wait(lambda: all(row.measured_ns > first[name] for name, row in run.usage().items()))
+        assert all(0 <= row.cpu_permille < 4000 for row in run.usage().values())
+
+    run.follow(scenario())
+
+
+def test_status_is_answered_in_one_frame(few: Config, shared: Run) -> None:
+    """The run in short is JSON that fits a frame, with as many workers as there may be."""
+    venues = {f"ccxt:{'x' * 20}{number}": VenueConfig() for number in range(29)}
+    small, large = shared, msgspec.structs.replace(few, venues=venues)
+
+    def scenario() -> Scenario:
+        yield from wait(small.all_up)
+        asking = small.send("status")
+        yield from ordered(asking, ok=True)
+        told = json.loads(asking.reply.text)
+        assert [worker["name"] for worker in told["workers"]] == FEW
+        assert {worker["state"] for worker in told["workers"]} == {"RUNNING"}
+        assert (told["halted"], told["more_workers"]) == (False, 0)
+        published = small.published()
+        assert (told["config_version"], told["config_hash"]) == (published.version, published.hash)
+
+    small.follow(scenario())
+    many = Run(large)
+
+    def crowd() -> Scenario:
+        asking = many.send("status")
+        yield from ordered(asking, ok=True)
+        told = json.loads(asking.reply.text)
+        assert len(told["workers"]) + told["more_workers"] == 32
+        assert told["workers"]
+
+    # The venues' processes are not wanted for this.
+    many.supervisor.turn = many.only_commands  # type: ignore[method-assign]
+    many.drive(crowd())
+
+
+def test_a_log_level_is_asked_for_and_taken_back(shared: Run) -> None:
+    """It reaches that worker as a change of configuration, the files untouched; `default` takes it back."""
+    run = shared
+
+    def scenario() -> Scenario:
+        yield from wait(run.all_up)
+        version = run.published().version + 1
+        asking = run.send("log-level", worker="scanner", level="debug")
+        yield from ordered(asking, ok=True)
+        assert asking.reply.text == "scanner logs at debug"
+        assert (run.published().version, run.published().logs.of("scanner")) == (version, "debug")
+        assert run.published().logs.of("trader") == "info"
+        yield from wait(lambda: attach(run.shm, "scanner").header.config_version == version)
+        yield from ordered(run.send("log-level", worker="supervisor", level="debug"), ok=True)
+        yield from ordered(run.send("log-level", worker="scanner", level="default"), ok=True)
+        assert run.published().logs.levels == {"supervisor": "debug"}
+        yield from ordered(run.send("log-level", worker="scanner", level="loud"), ok=False)
+        yield from ordered(run.send("log-level", worker="nobody", level="debug"), ok=False)
+        yield from ordered(run.send("reload"), ok=False)
+
+    run.follow(scenario())
+
+
+@pytest.mark.parametrize("guard", ["death", "hang"])
+def test_a_guard_that_is_off_does_not_do_its_work(
+    few: Config, guard: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What ended is not started again, what hangs is not replaced: so a selftest can be seen to fail."""
+    monkeypatch.setenv("PARALLAX_GUARDS_OFF", guard)
+    limits = msgspec.structs.replace(few.supervisor, hung_after=0.5)
+    run = Run(msgspec.structs.replace(few, supervisor=limits))
+
+    def scenario() -> Scenario:
+        yield from wait(run.all_up)
+        pid = run.rows()["scanner"].pid
+        os.kill(pid, signal.SIGKILL if guard == "death" else signal.SIGSTOP)
+        if guard == "death":
+            yield from wait(lambda: run.rows()["scanner"].state == W.STOPPED)
+        until = CLOCK.monotonic_ns() + 700_000_000
+        yield from wait(lambda: CLOCK.monotonic_ns() > until)
+        assert run.rows()["scanner"].pid == (0 if guard == "death" else pid)
+        if guard == "hang":
+            os.kill(pid, signal.SIGCONT)
+
+    run.drive(scenario())
+    nothing_left(run)
+
+
+@pytest.mark.parametrize("what", ["segment", "role", "everything"])
+def test_a_run_that_nobody_could_see_or_command_ends_in_order(few: Config, what: str) -> None:
+    """Its segment, its role or its whole directory is removed: it says so, ends, and leaves nothing."""
+    run = Run(few)
+
+    def scenario() -> Scenario:
+        yield from wait(run.all_up)
+        if what == "segment":
+            (run.shm / "supervisor").unlink()
+        elif what == "role":
+            (run.directory / "supervisor.role").unlink()
+        else:
+            shutil.rmtree(run.directory)
+        while True:  # only the loss ends this run
+            yield
+
+    run.drive(scenario())
+    assert "was removed or replaced" in run.supervisor.lost
+    nothing_left(run)
+
+
+def test_a_run_that_lost_its_role_to_another_leaves_that_one_alone(few: Config) -> None:
+    """Whoever took the removed role owns the directory: the end of the first run removes nothing there."""
+    run = Run(few)
+    taken: list[bus.RoleLock] = []
+
+    def scenario() -> Scenario:
+        yield from wait(run.all_up)
+        (run.directory / "supervisor.role").unlink()
+        taken.append(bus.RoleLock(run.directory, "supervisor"))
+        while True:  # only the loss ends this run
+            yield
+
+    run.drive(scenario())
+    assert taken[0].holds()
+    assert (run.directory / CONFIG_FILE).exists()
+    taken[0].close()
+
+
+def test_a_worker_that_cannot_be_started_is_tried_again(few: Config) -> None:
+    """Where the system gives no process or file the run goes on, its row says why, and later it starts."""
+    run = Run(few)
+    logs = log_directory(Path(few.data_directory))
+
+    def scenario() -> Scenario:
+        yield from wait(run.all_up)
+        (logs / "scanner.out").rename(logs / "kept.out")
+        (logs / "scanner.out").mkdir()
+        os.kill(run.rows()["scanner"].pid, signal.SIGKILL)
+        yield from wait(lambda: run.rows()["scanner"].detail == "cannot be started: Is a directory")
+        (logs / "scanner.out").rmdir()
+        yield from ordered(run.send("start", worker="scanner"), ok=True)
+        yield from wait(run.all_up)
+        assert run.rows()["scanner"].detail == "killed by SIGKILL"
+        assert {run.rows()[name].restarts for name in FEW if name != "scanner"} == {0}
+
+    run.drive(scenario())
+    nothing_left(run)
+
+
+def test_a_worker_whose_segment_is_removed_comes_back_with_a_new_one(shared: Run) -> None:
+    """Its owner notices and ends, and the supervisor starts it again; the others never notice."""
+    run = shared
+
+    def scenario() -> Scenario:
+        yield from wait(run.all_up)
+        before, others = run.rows()["scanner"], [row for row in run.rows().values() if row.name != "scanner"]
+        (run.shm / "scanner").unlink()
+        yield from wait(lambda: run.rows()["scanner"].restarts > before.restarts and run.all_up())
+        assert run.rows()["scanner"].exit_status == 75
+        header = attach(run.shm, "scanner").header
+        assert header.pid == run.rows()["scanner"].pid != before.pid
+        assert header.epoch == 1
+        assert [row for row in run.rows().values() if row.name != "scanner"] == others
+
+    run.follow(scenario())
+
+
+def test_a_start_does_not_wait_out_a_backoff(few: Config) -> None:
+    """`start` brings a worker up that would have waited for minutes."""
+    limits = msgspec.structs.replace(few.supervisor, restart_delay=600.0, max_restart_delay=600.0)
+    run = Run(msgspec.structs.replace(few, supervisor=limits))
+
+    def scenario() -> Scenario:
+        yield from wait(run.all_up)
+        os.kill(run.rows()["trader"].pid, signal.SIGKILL)
+        yield from wait(lambda: run.rows()["trader"].restarts == 1 and run.all_up())
         os.kill(run.rows()["trader"].pid, signal.SIGKILL)
         yield from wait(lambda: run.rows()["trader"].state == W.BACKOFF)
         refused = run.send("kill", worker="trader")
@@ -351,12 +682,13 @@ def test_a_start_does_not_wait_out_a_backoff(config: Config) -> None:
     nothing_left(run)
 
 
-def test_frames_that_are_no_requests_are_counted_and_change_nothing(config: Config) -> None:
+def test_frames_that_are_no_requests_are_counted_and_change_nothing(shared: Run) -> None:
     """Forged, replayed and raw bytes on the control socket are counted; a real request is still answered."""
-    run = Run(config)
+    run = shared
 
     def scenario() -> Scenario:
         yield from wait(run.all_up)
+        before = run.rows()
         forged = Sealer(b"x" * 32).seal(Request("1", "down", {}, "mallory", CLOCK.monotonic_ns()))
         sealer = Sealer(bus.read_key(run.directory))
         asked = Request("2", "kill", {"worker": "nobody"}, "test", CLOCK.monotonic_ns())
@@ -376,11 +708,9 @@ def test_frames_that_are_no_requests_are_counted_and_change_nothing(config: Conf
         assert run.counters()["frames_refused"] >= 4
         texts = {row.text for row in read_errors(attach(run.shm, "supervisor"))}
         assert {f"control: {word} frame" for word in ("forged", "malformed", "replayed", "late")} <= texts
-        assert run.all_up()
+        assert run.rows() == before
 
-    run.drive(scenario())
-    assert {row.restarts for row in run.last.values()} == {0}
-    nothing_left(run)
+    run.follow(scenario())
 
 
 def throw(directory: Path, frame: bytes) -> None:
@@ -389,19 +719,19 @@ def throw(directory: Path, frame: bytes) -> None:
         bus.ask(directory, frame, 100)
 
 
-def test_a_deaf_worker_is_killed_on_the_way_down(config: Config) -> None:
+def test_a_deaf_worker_is_killed_on_the_way_down(few: Config) -> None:
     """A worker that ignores SIGTERM is killed after its time, and nothing is left all the same."""
-    (Path(config.data_directory) / "feed-kalshi.do").write_text("deaf")
-    limits = msgspec.structs.replace(config.supervisor, stop_after=0.2)
-    run = Run(msgspec.structs.replace(config, supervisor=limits))
+    (Path(few.data_directory) / "scanner.do").write_text("deaf")
+    limits = msgspec.structs.replace(few.supervisor, stop_after=0.2)
+    run = Run(msgspec.structs.replace(few, supervisor=limits))
     run.drive(wait(run.all_up))
-    assert states(config)[-1][1] == "STOPPED"
+    assert states(few)[-1][1] == "STOPPED"
     nothing_left(run)
 
 
-def test_trouble_in_the_supervisor_itself_leaves_nobody_behind(config: Config) -> None:
+def test_trouble_in_the_supervisor_itself_leaves_nobody_behind(few: Config) -> None:
     """An exception ends the workers and removes everything on its way out."""
-    run = Run(config)
+    run = Run(few)
 
     def scenario() -> Scenario:
         yield from wait(run.all_up)
@@ -412,47 +742,16 @@ def test_trouble_in_the_supervisor_itself_leaves_nobody_behind(config: Config) -
     nothing_left(run)
 
 
-def test_a_second_supervisor_is_refused_and_touches_nothing(config: Config) -> None:
+def test_a_second_supervisor_is_refused_and_touches_nothing(shared: Run) -> None:
     """One run per data directory: the second is told who has it, and the first goes on."""
-    run = Run(config)
+    run = shared
 
     def scenario() -> Scenario:
         yield from wait(run.all_up)
         before = sorted(run.directory.iterdir()), sorted(run.shm.iterdir()), run.rows()
         with pytest.raises(bus.RoleTakenError, match=rf"held by process {os.getpid()}$"):
-            Supervisor(config, SCRIPT, CLOCK, Random(1), merge)
+            Supervisor(run.config, SCRIPT, CLOCK, Random(1), merge)
         assert (sorted(run.directory.iterdir()), sorted(run.shm.iterdir()), run.rows()) == before
         yield from ordered(run.send("restart", worker="scanner"), ok=True)
 
-    run.drive(scenario())
-    nothing_left(run)
-
-
-def test_a_killed_supervisors_run_is_taken_over(config: Config, tmp_path: Path, project_root: Path) -> None:
-    """kill -9 of the supervisor: its workers end by themselves, and the next one starts clean."""
-    path = tmp_path / "config.json"
-    path.write_bytes(encode(config))
-    first = subprocess.Popen([sys.executable, "-c", SUPERVISE, str(path), str(SCRIPT)], cwd=project_root)
-    deadline = CLOCK.monotonic_ns() + PATIENCE_NS
-    old: dict[str, WorkerRow] = {}
-    try:
-        while [row.state for row in old.values()] != [W.RUNNING] * len(NAMES):
-            assert CLOCK.monotonic_ns() < deadline
-            CLOCK.sleep(0.01)
-            try:
-                view = attach(Path(config.shm_directory), "supervisor")
-            except SegmentError:
-                continue
-            old = {row.name: row for _, row in TableReader(view, "workers", WORKER).rows()}
-    finally:
-        first.kill()
-        first.wait()
-    run = Run(config)
-
-    def scenario() -> Scenario:
-        yield from wait(run.all_up)
-        yield from wait(lambda: not [row for row in old.values() if pid_start(row.pid) == row.pid_start])
-        assert {run.epoch(name) for name in NAMES} == {1}
-
-    run.drive(scenario())
-    nothing_left(run)
+    run.follow(scenario())

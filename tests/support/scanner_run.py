@@ -9,6 +9,7 @@ Used by tests of what the scanner finds, and by `bench detect`.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -89,18 +90,29 @@ class ScannerRun:
 
     def __enter__(self) -> Self:
         self._beats.start()
+        try:
+            self.start()
+        except AssertionError as error:
+            self.__exit__(AssertionError, error, None)
+            raise
+        return self
+
+    def start(self) -> None:
+        """Start a scanner, in the place of one that was killed too, and wait until it is there."""
         environment = {
             **os.environ,
             RUN_DIRECTORY: str(self.run_directory),
             SUPERVISOR_PID: str(os.getpid()),
         }
         self._process = subprocess.Popen([sys.executable, str(SCRIPT), "scanner"], env=environment)
-        try:
-            self.wait_for(self._started)
-        except AssertionError as error:
-            self.__exit__(AssertionError, error, None)
-            raise
-        return self
+        self.wait_for(self._started)
+
+    def signal(self, number: int) -> None:
+        """Signal the scanner; one that is killed is gone when this returns."""
+        assert self._process is not None
+        self._process.send_signal(number)
+        if number == signal.SIGKILL:
+            self._process.wait(PATIENCE_SECONDS)
 
     def __exit__(
         self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
@@ -126,7 +138,9 @@ class ScannerRun:
             self.view = attach(Path(self.config.shm_directory), "scanner")
         except SegmentError:
             return False
-        return self.view.header.config_version == self.config.version
+        assert self._process is not None
+        header = self.view.header
+        return header.pid == self._process.pid and header.config_version == self.config.version
 
     def _write_config(self) -> None:
         self.config = sealed(self.config)

@@ -35,7 +35,16 @@ from pipeline.journal import Journal
 from pipeline.journal_records import LEDGER_FILE, RunRecord
 from pipeline.lifecycle import Worker
 from pipeline.model import FeeKind, MarketStatus
-from pipeline.trader.broker import Approved, OrderEvent, OrderFill, OrderIntent, OrderStatus, Style
+from pipeline.trader.broker import (
+    Approved,
+    Holdings,
+    OrderEvent,
+    OrderFill,
+    OrderIntent,
+    OrderStatus,
+    Place,
+    Style,
+)
 from pipeline.trader.desk import Desk
 from pipeline.trader.executor import Executor
 from pipeline.trader.ledger import Ledger
@@ -102,6 +111,14 @@ class Venues:
     def ask(self, order_ids: Sequence[str], now_ns: int) -> None:
         """Note a question."""
         self.asked += order_ids
+
+    def ask_holdings(self, look: int, places: Sequence[Place], now_ns: int) -> int:
+        """Nobody answers."""
+        return 1
+
+    def holdings(self) -> list[Holdings]:
+        """No answer has come."""
+        return []
 
     def poll(self, now_ns: int) -> list[OrderEvent]:
         """What the test has put here."""

@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.feed.rest import SOURCES
 from pipeline.fees import TieredMarket, TierTable
 from pipeline.model import (
     UNKNOWN_FEE,
@@ -30,6 +29,7 @@ from pipeline.venues.kalshi.markets import EventMarket, PriceRange
 from pipeline.venues.kraken import markets as kraken
 from pipeline.venues.parsing import VenueTroubleError
 from pipeline.venues.polymarket import markets as polymarket
+from pipeline.venues.rest_registry import market_source
 
 DATA = Path(__file__).resolve().parent / "data"
 A, B = "KXRAIN-26NOV30-T2", "KXRAIN-26NOV30-T5"
@@ -79,7 +79,7 @@ def refused(call: Callable[[], object]) -> str:
 def test_only_wanted_markets_are_told(venue: str) -> None:
     """What else is in an answer is nobody's."""
     name, wanted = FILES[venue]
-    _, parse = SOURCES[venue]
+    _, parse = market_source(venue)
     assert [market.market for market in parse(body(venue, name), wanted, None)] == wanted
     assert parse(body(venue, name), wanted[:1], None)[0].market == wanted[0]
     assert parse(body(venue, name), ["other"], None) == []
@@ -89,7 +89,7 @@ def test_only_wanted_markets_are_told(venue: str) -> None:
 def test_a_fee_that_is_given_replaces_the_published_one(venue: str) -> None:
     """The account's own fee is better known than the public table."""
     name, wanted = FILES[venue]
-    assert {market.fee for market in SOURCES[venue][1](body(venue, name), wanted, OWN_FEE)} == {OWN_FEE}
+    assert {market.fee for market in market_source(venue)[1](body(venue, name), wanted, OWN_FEE)} == {OWN_FEE}
 
 
 @pytest.mark.parametrize("venue", VENUES)
@@ -98,21 +98,21 @@ def test_a_fee_that_is_given_replaces_the_published_one(venue: str) -> None:
 )
 def test_nonsense_is_refused_in_one_sentence_that_names_the_venue(venue: str, nonsense: bytes) -> None:
     """Whoever reads the log knows whom to ask."""
-    _, parse = SOURCES[venue]
+    _, parse = market_source(venue)
     assert venue in refused(lambda: parse(nonsense, ["x"], None)).lower()
 
 
 @pytest.mark.parametrize("venue", VENUES)
 def test_nothing_wanted_is_nothing_asked(venue: str) -> None:
     """No request without a market."""
-    assert SOURCES[venue][0]([]) == []
+    assert market_source(venue)[0]([]) == []
 
 
 @pytest.mark.parametrize("venue", VENUES)
 @pytest.mark.parametrize("name", ["a b", "a/../b", "a&b=c", "a?b#c", "ä", "a%2Fb"])
 def test_a_name_stays_a_name_in_a_path(venue: str, name: str) -> None:
     """No market's name can become another path or parameter."""
-    for path in SOURCES[venue][0]([name]):
+    for path in market_source(venue)[0]([name]):
         assert path.isascii()
         assert not set(path.split("=")[-1] if "=" in path else path.rpartition("/")[2]) & set(" /&?#")
         assert path.count("?") <= 1
@@ -191,7 +191,7 @@ def test_any_bytes_are_understood_or_refused(venue: str, noise: bytes) -> None:
 def check(venue: str, answer: bytes, wanted: list[str]) -> None:
     """Parsing `answer` raises ValueError alone, and what it gives fits into shared memory."""
     try:
-        markets = SOURCES[venue][1](answer, wanted, None)
+        markets = market_source(venue)[1](answer, wanted, None)
         if venue == "kalshi":
             for name in ("rest_series", "rest_event"):
                 markets = kalshi.parse_fees(body("kalshi", name), markets)
