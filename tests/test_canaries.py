@@ -22,6 +22,10 @@ def test_a_planted_secret_is_found(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "input()", str(tmp_path), PLANTED]
     process = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
+        # Until it is the program that was asked for, a new process shows the words of its parent.
+        words = Path(f"/proc/{process.pid}/cmdline")
+        while PLANTED.encode() not in words.read_bytes():
+            pass
         found = traces(tmp_path, 2**63)
     finally:
         process.communicate(b"\n")

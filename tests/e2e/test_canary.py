@@ -6,7 +6,6 @@ spoilt, alerts fail. Then everything that the run wrote, showed or left in memor
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -23,13 +22,16 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from pipeline.bus import KEY_FILE
+from pipeline.clock import SystemClock
 from pipeline.config import Config, decode
+from pipeline.status import attach_all, gather
 from tests.support.receiver import Receiver, receiver
 
 pytest.importorskip("apprise")
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE_SECONDS = 60.0
+CLOCK = SystemClock()
 KEY_ID = "canary-4c1d-key-id"
 SPOILT = "canary-7e2f-spoilt-key-text"
 TOKEN = "canary-9a3b-address-token"
@@ -118,13 +120,16 @@ class Run:
         ]
         answers = [process.communicate(timeout=PATIENCE_SECONDS)[0] for process in started]
         for words, answer in zip(commands, answers, strict=True):
-            self.said[f"run.py {words[0]}"] = answer
+            self.said[" ".join(words[:2])] = answer
         return answers
 
     def status(self) -> dict[str, Any]:
         """The status object, or an empty one while nothing runs."""
-        (answer,) = self.ask(["status", "--json"])
-        return json.loads(answer) if answer.startswith(b"{") else {}
+        try:
+            config = config_of(self)
+        except ValueError:
+            return {}
+        return gather(config, attach_all(Path(config.shm_directory)), CLOCK)
 
     def end(self) -> None:
         """End it in order."""
@@ -206,6 +211,7 @@ def test_no_secret_of_a_run_is_found_anywhere(run: Run) -> None:
     run.canaries.know_run_key((Path(config.run_directory) / KEY_FILE).read_bytes())
     run.ask(
         ["show-config", "--origin"],
+        ["status", "--json"],
         ["status", "--counters"],
         ["alert", "test", *run.sets],
         ["logs", "-n", "0"],
@@ -225,7 +231,7 @@ def test_no_secret_of_a_run_is_found_anywhere(run: Run) -> None:
     looked_at |= {**contents(run.data), **run.said}
     # The search is worth something: errors were told, and what is searched is what was meant.
     assert b"the key is not an unencrypted private key" in logs(looked_at)
-    assert b"***" in run.said["run.py alert"] and b"parallax_up 1.0" in looked_at["metrics"]
+    assert b"***" in run.said["alert test"] and b"parallax_up 1.0" in looked_at["metrics"]
     assert {"ledger.sqlite", "bot_state.json", "observer.jsonl"} <= {Path(name).name for name in looked_at}
     assert any(name.endswith("/feed-kalshi") for name in looked_at)
     hits = {name: run.canaries.found_in(content) for name, content in looked_at.items()}

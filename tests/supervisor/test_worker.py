@@ -695,8 +695,8 @@ def test_frames_that_are_no_requests_are_counted_and_change_nothing(shared: Run)
         late = Request("3", "down", {}, "test", CLOCK.monotonic_ns() - 3600 * 10**9)
         for frame in (forged, b"down", sealer.seal(asked), sealer.seal(asked), sealer.seal(late)):
             thrower = threading.Thread(target=throw, args=(run.directory, frame))
-            thrower.start()
             counted = sum(run.counters()[name] for name in ("frames_refused", "commands_refused"))
+            thrower.start()
             yield from wait(
                 lambda n=counted: sum(run.counters()[c] for c in ("frames_refused", "commands_refused")) > n
             )

@@ -7,6 +7,7 @@ what the exchange and the ledger say of it. Used by the tests of what a killed o
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import signal
@@ -18,6 +19,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar
@@ -114,6 +116,31 @@ EASY = RiskConfig(
 """Limits that never stop a run that is about something else."""
 
 
+@cache
+def zygote() -> subprocess.Popen[str]:
+    """The process that forks the traders of all tests of this process, one at a time; it ends with us."""
+    command, pipe = [sys.executable, "-m", "tests.support.zygote"], subprocess.PIPE
+    process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+    assert process.stdin is not None
+    atexit.register(process.communicate)
+    return process
+
+
+def told(line: str) -> None:
+    """Say a line to the zygote."""
+    stdin = zygote().stdin
+    assert stdin is not None
+    stdin.write(line + "\n")
+    stdin.flush()
+
+
+def heard() -> str:
+    """The zygote's next line."""
+    stdout = zygote().stdout
+    assert stdout is not None
+    return stdout.readline()
+
+
 class Placed(NamedTuple):
     """An order as the exchange has it on record; times are CLOCK_MONOTONIC, `at_ns` of its last change."""
 
@@ -188,14 +215,11 @@ class TraderRun:
         self._ending = threading.Event()
         self._moves = threading.Thread(target=self._move, daemon=True)
         self._paper: subprocess.Popen[bytes] | None = None
-        self._zygote: subprocess.Popen[str] | None = None
         self.pid = 0
 
     def __enter__(self) -> Self:
         self._moves.start()
-        command = [sys.executable, "-m", "tests.support.zygote", str(self.run_directory)]
-        pipe = subprocess.PIPE
-        self._zygote = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
+        zygote()
         self.start_paper()
         return self
 
@@ -204,9 +228,9 @@ class TraderRun:
     ) -> None:
         self._ending.set()
         self._moves.join()
-        if self._zygote is not None:
-            # The end of its input is the end of it.
-            self._zygote.communicate(timeout=PATIENCE_SECONDS)
+        told("clear")
+        while heard() != "cleared\n":
+            pass  # the end of a trader that nobody asked about
         if self._paper is not None:
             self._paper.terminate()
             self._paper.wait(PATIENCE_SECONDS)
@@ -240,10 +264,8 @@ class TraderRun:
 
     def start(self, point: str = "-", number: int = signal.SIGKILL) -> int:
         """Start a trader that kills (or stops) itself at a crash point; its pid."""
-        assert self._zygote is not None and self._zygote.stdin is not None and self._zygote.stdout is not None
-        self._zygote.stdin.write(f"start {point} {int(number)}\n")
-        self._zygote.stdin.flush()
-        self.pid = int(self._zygote.stdout.readline().split()[1])
+        told(f"start {self.run_directory} {point} {int(number)}")
+        self.pid = int(heard().split()[1])
         return self.pid
 
     def ended(self, seconds: float) -> bool:
@@ -282,12 +304,11 @@ class TraderRun:
 
     def end(self, number: int = signal.SIGKILL) -> int:
         """Send a signal to the trader if it still runs, wait for its end, and return its status."""
-        assert self._zygote is not None and self._zygote.stdout is not None
         if not self._gone():
             # It may end between the look and the signal.
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
-        words = self._zygote.stdout.readline().split()
+        words = heard().split()
         assert words[:2] == ["ended", str(self.pid)], words
         return int(words[2])
 

@@ -1,9 +1,9 @@
 """A process that has imported the trader and forks real traders: each starts in a hundredth of the time.
 
-In: lines on stdin, "start POINT SIGNAL" with a crash point or "-" and what it sends itself there. Out: a line
-for each: "pid NUMBER", and when that trader has ended, "ended NUMBER STATUS" (a signal is negative). Run by
-`trader_run` as `python -m tests.support.zygote RUN_DIRECTORY`; it ends, and its trader with it, when stdin
-does.
+In: lines on stdin: "start RUN_DIRECTORY POINT SIGNAL" with a crash point or "-" and what it sends itself
+there, and "clear". Out: a line for each start: "pid NUMBER", and when that trader has ended, "ended NUMBER
+STATUS" (a signal is negative); for "clear", when no trader is left, "cleared". Run once a test process by
+`trader_run` as `python -m tests.support.zygote`; it ends, and its trader with it, when stdin does.
 """
 
 from __future__ import annotations
@@ -22,16 +22,24 @@ from pipeline.trader import worker
 from pipeline.trader.worker import Trader
 
 
-def main(run_directory: Path) -> None:
+def main() -> None:
     """Serve until stdin ends."""
     running = 0
     while True:
-        ready, _, _ = select.select([sys.stdin], [], [], 0.002)
+        ready, _, _ = select.select([sys.stdin], [], [], 0.002 if running else None)
         if ready:
             line = sys.stdin.readline()
             if not line:
                 break
-            running = start(run_directory, *line.split()[1:])
+            if line == "clear\n":
+                if running:
+                    os.kill(running, signal.SIGKILL)
+                    os.waitpid(running, 0)
+                    running = 0
+                print("cleared", flush=True)
+                continue
+            directory, point, number = line.split()[1:]
+            running = start(Path(directory), point, number)
             print(f"pid {running}", flush=True)
         if running:
             pid, status = os.waitpid(running, os.WNOHANG)
@@ -74,4 +82,4 @@ def start(run_directory: Path, point: str, number: str) -> int:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()
