@@ -21,6 +21,15 @@ from pipeline.secrets import Secret, remember
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(autouse=True)
+def alone() -> None:
+    """No file of a worker that another test of this process let die in the middle of its life."""
+    logger = logging.getLogger("parallax.w")
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+        handler.close()
+
+
 def lines_of(path: Path) -> list[dict[str, object]]:
     def refuse(word: str) -> float:
         raise AssertionError(f"{word} is not JSON")

@@ -35,6 +35,7 @@ from pipeline.cli.common import (
     shown,
 )
 from pipeline.cli.settings import resolve_or_complain
+from pipeline.cli.work import SPARE
 from pipeline.clock import Clock, SystemClock, moment_text
 from pipeline.config import Config
 from pipeline.journal_records import LEDGER_FILE
@@ -108,6 +109,7 @@ def foreground(config: Config, args: argparse.Namespace, sets: list[str], clock:
             Random(),  # noqa: S311 - jitter
             merge_lab,
             files,
+            SPARE,
         )
     except RoleTakenError as error:
         return already_running(config.data_directory, error.pid, error.since_wall_ns)

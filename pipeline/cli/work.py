@@ -6,7 +6,10 @@ worker, until it is told to stop. Started by the supervisor; a person may start 
 
 from __future__ import annotations
 
+import json
 import os
+import sys
+from importlib import import_module
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
@@ -20,6 +23,17 @@ from shm.segment import SegmentError
 if TYPE_CHECKING:
     import argparse
 
+SPARE = "spare"
+"""The word for a process that loads what workers need and waits to be told which of them it is."""
+LOADED = (
+    "pipeline.feed.worker",
+    *(f"pipeline.venues.{venue}.books" for venue in ("coinbase", "kalshi", "kraken", "polymarket")),
+    "pipeline.scanner.worker",
+    "pipeline.trader.worker",
+    "pipeline.paper.worker",
+    "pipeline.observer.worker",
+)
+"""What a spare loads; anything else a worker loads itself."""
 MESSENGERS = ("scanner", "trader", "paper", "observer", "lab")
 
 
@@ -46,11 +60,36 @@ def run_managed(words: list[str]) -> int | None:
     They need no table of commands and no parser, which would take a tenth of a worker's start.
     """
     directory = os.environ.get(RUN_DIRECTORY)
+    if directory and words == [SPARE]:
+        return be_told(Path(directory))
     feed = len(words) == 2 and words[0] == "feed" and not words[1].startswith("-")
     if not directory or not (feed or (len(words) == 1 and words[0] in MESSENGERS)):
         return None
     config = decode((Path(directory) / CONFIG_FILE).read_bytes())
     return be(words[0], words[-1] if feed else "", config)
+
+
+def be_told(run_directory: Path) -> int | None:
+    """Load what workers need, wait for a line of JSON on stdin, and be the worker that it names.
+
+    The line holds words, environment and output file. A supervisor that ends without one is no failure.
+    """
+    for name in LOADED:
+        import_module(name)
+    title(SPARE, decode((run_directory / CONFIG_FILE).read_bytes()))
+    line = sys.stdin.readline()
+    if not line:
+        return OK
+    order = json.loads(line)
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    null = os.open(os.devnull, os.O_RDONLY)
+    output = os.open(order["output"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for source, target in ((null, 0), (output, 1), (output, 2)):
+        os.dup2(source, target)
+    os.close(null)
+    os.close(output)
+    return run_managed(order["words"])
 
 
 def be(command: str, venue: str, config: Config) -> int:

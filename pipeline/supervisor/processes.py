@@ -8,10 +8,12 @@ time, are ever signalled.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import NamedTuple
@@ -38,15 +40,20 @@ class Usage(NamedTuple):
 
 
 class Child:
-    """One worker process that we started."""
+    """One worker process that we started.
 
-    def __init__(self, command: Sequence[str], environment: dict[str, str], output: Path) -> None:
+    One that is started `waiting` becomes the worker that it is told to be; it ends when we do.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: dict[str, str], output: Path, *, waiting: bool = False
+    ) -> None:
         """Start the process in a session of its own, so that a Ctrl-C at the terminal is ours alone."""
         output.parent.mkdir(parents=True, exist_ok=True)
         with output.open("ab") as sink:
             self._process = subprocess.Popen(
                 list(command),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if waiting else subprocess.DEVNULL,
                 stdout=sink,
                 stderr=sink,
                 env=environment,
@@ -59,6 +66,30 @@ class Child:
         self._measured: psutil.Process | None = None
         self._cpu_seconds = 0.0
         self._measured_ns = 0
+
+    def become(self, words: Sequence[str], environment: dict[str, str], output: Path) -> bool:
+        """Tell a waiting process which worker it is; False where nobody listens any more."""
+        assert self._process.stdin is not None, "only a waiting process can be told"
+        if not self.alive():
+            self.end()
+            return False
+        order = {"words": list(words), "environment": environment, "output": str(output)}
+        try:
+            self._process.stdin.write(json.dumps(order).encode() + b"\n")
+            self._process.stdin.close()
+        except OSError:
+            self.end()
+            return False
+        return True
+
+    def end(self) -> None:
+        """Kill it and wait until it is gone."""
+        self.signal(signal.SIGKILL)
+        self._process.wait()
+        if self._process.stdin is not None:
+            with suppress(OSError):
+                self._process.stdin.close()
+        self.alive()
 
     @property
     def end_fd(self) -> int:

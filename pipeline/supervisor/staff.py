@@ -24,6 +24,7 @@ from pipeline.supervisor import cleanup, policy
 from pipeline.supervisor.notify import VARIABLES
 from pipeline.supervisor.policy import Action, Cause
 from pipeline.supervisor.processes import Child
+from pipeline.supervisor.spare import Spare
 from shm import segment as segments
 from shm.records import USAGE, WORKER, UsageRow, WorkerRow
 from shm.tables import TableWriter
@@ -70,6 +71,7 @@ class Staff:
         random: Random,
         guards: Guards,
         on_start: Callable[[str], None],
+        spare_word: str = "",
     ) -> None:
         self._worker = worker
         self._script = script
@@ -83,6 +85,7 @@ class Staff:
         self._table: TableWriter[WorkerRow] = TableWriter(worker.segment, "workers", WORKER)
         self._usage: TableWriter[UsageRow] = TableWriter(worker.segment, "usage", USAGE)
         self.managed = _workers(config)
+        self._spare = Spare(lambda: self._start_spare(spare_word)) if spare_word else None
 
     def ends(self) -> Iterator[int]:
         """Descriptors that become readable when a worker ends."""
@@ -103,6 +106,10 @@ class Staff:
                 continue
             self.step(managed)
         self._measure()
+        starting = any(m.standing.state == WorkerState.STARTING for m in self.managed.values())
+        # Beside a worker that is being started it would only be in the way.
+        if self._spare is not None and addressed and not starting:
+            self._spare.keep(self._clock.monotonic_ns())
 
     def step(self, managed: Managed) -> None:
         """See what became of a worker and do what policy makes of it."""
@@ -148,6 +155,8 @@ class Staff:
 
         From when `at_once` says so, and in any case after END_SECONDS, whatever still runs is killed.
         """
+        if self._spare is not None:
+            self._spare.end()
         begun_ns = self._clock.monotonic_ns()
         limit_ns = round(max(END_SECONDS, self._worker.config.supervisor.stop_after) * 1e9)
         killed: set[int] = set()
@@ -208,15 +217,14 @@ class Staff:
 
     def _start(self, managed: Managed) -> None:
         self._worker.counters.add("starts")
-        kept_back = {*VARIABLES} | _secrets_of_others(self._worker.config, managed.name)
-        environment = {name: value for name, value in os.environ.items() if name not in kept_back}
-        environment[RUN_DIRECTORY] = str(self._run_directory)
-        environment[SUPERVISOR_PID] = str(os.getpid())
-        command = [sys.executable, str(self._script), *managed.arguments]
+        environment, output = self._environment(managed.name), self._logs / f"{managed.name}.out"
         managed.view = None
         managed.memory_bytes = 0
         try:
-            managed.child = Child(command, environment, self._logs / f"{managed.name}.out")
+            told = self._spare.take(managed.arguments, environment, output) if self._spare else None
+            if told is not None:
+                self._worker.counters.add("spares_used")
+            managed.child = told or Child(self._command(*managed.arguments), environment, output)
         except OSError as error:
             # No process, handle or room is left: policy sees that nothing lives, and tries again later.
             managed.no_start = f"cannot be started: {error.strerror}"
@@ -225,6 +233,21 @@ class Staff:
         managed.no_start = ""
         managed.measure_at_ns = self._clock.monotonic_ns() + MEASURE_NS
         self._on_start(managed.name)
+
+    def _start_spare(self, word: str) -> Child:
+        """A process that waits to be told which worker it is; it knows no secret until then."""
+        return Child(self._command(word), self._environment(word), self._logs / f"{word}.out", waiting=True)
+
+    def _command(self, *words: str) -> list[str]:
+        return [sys.executable, str(self._script), *words]
+
+    def _environment(self, name: str) -> dict[str, str]:
+        """What a worker's process is to know."""
+        kept_back = {*VARIABLES} | _secrets_of_others(self._worker.config, name)
+        environment = {key: value for key, value in os.environ.items() if key not in kept_back}
+        environment[RUN_DIRECTORY] = str(self._run_directory)
+        environment[SUPERVISOR_PID] = str(os.getpid())
+        return environment
 
     def _reap(self, managed: Managed) -> None:
         assert managed.child is not None

@@ -30,6 +30,7 @@ COUNTERS = (
     "starts",
     "exits",
     "kills",
+    "spares_used",
     "flaps",
     "commands",
     "commands_refused",
@@ -44,7 +45,10 @@ ROLE_TRIES = 20
 
 
 class Supervisor:
-    """The life of one run. Raises bus.RoleTakenError when another supervisor has the data directory."""
+    """The life of one run. Raises bus.RoleTakenError when another supervisor has the data directory.
+
+    `spare_word` is the script's word for a process that waits to become a worker; without one none waits.
+    """
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Supervisor:
         random: Random,
         merge_lab: MergeLab,
         settings: Settings | None = None,
+        spare_word: str = "",
     ) -> None:
         self._run_directory = Path(config.run_directory)
         self._shm_directory = Path(config.shm_directory)
@@ -81,7 +86,7 @@ class Supervisor:
         self._configuration = Configuration(config, self.worker, clock, merge_lab, settings)
         on = guards.of(self.worker, os.environ, "death", "hang")
         started = self._configuration.restarted
-        self._staff = Staff(config, self.worker, script, clock, random, on, started)
+        self._staff = Staff(config, self.worker, script, clock, random, on, started, spare_word)
         self._commands = Commands(self.worker, self._staff, self._configuration, clock, self._end)
 
     def run(self, on_turn: Callable[[], bool], before_stop: Callable[[], None]) -> None:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from pipeline.journal_records import FillRecord, IntentRecord
 from pipeline.model import BookState
 from pipeline.status import attach_all, gather
 from shm.segment import SegmentError, attach
+from shm.tables import read_counters
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).resolve().parents[2]
@@ -184,7 +186,9 @@ def test_second_start_is_refused(run: tuple[Path, subprocess.Popen[str]]) -> Non
 
 
 def test_killed_feed_comes_back_and_nothing_else_moves(run: tuple[Path, subprocess.Popen[str]]) -> None:
-    """kill -9 of a feed: its books are DEAD, then LIVE in the next epoch; others and positions stay."""
+    """kill -9 of a feed: its books are LIVE again in the next epoch; the others and positions stay. The
+    process that waited for this is the new feed.
+    """
     data, _ = run
     config = running_config(data)
     assert config is not None
@@ -201,16 +205,18 @@ def test_killed_feed_comes_back_and_nothing_else_moves(run: tuple[Path, subproce
     before = {worker["name"]: worker for worker in status(data)["workers"]}
     epoch = attach(directory, "feed-kraken").header.epoch
     fills = len(fills_of(data))
+    wait_for(lambda: spares(config))
+    (waiting,) = spares(config)
     done = parallax("kill", "feed-kraken", "--signal", "KILL", data=data)
     killed_ns = time.monotonic_ns()
     assert done.returncode == 0, done.stderr
-    wait_for(lambda: BookState.LIVE not in states())
     wait_for(lambda: attach_epoch(directory) == epoch + 1)
     wait_for(lambda: states() == {BookState.LIVE})
     live_ns = time.monotonic_ns()
     after = {worker["name"]: worker for worker in wait_for(lambda: status(data))["workers"]}
     assert after["feed-kraken"]["restarts"] == before["feed-kraken"]["restarts"] + 1
-    assert after["feed-kraken"]["pid"] != before["feed-kraken"]["pid"]
+    assert after["feed-kraken"]["pid"] == waiting != before["feed-kraken"]["pid"]
+    assert read_counters(attach(directory, "supervisor"))["spares_used"] == 1
     others = [name for name in before if name != "feed-kraken"]
     assert {name: after[name]["pid"] for name in others} == {name: before[name]["pid"] for name in others}
     assert len(fills_of(data)) >= fills
@@ -218,6 +224,17 @@ def test_killed_feed_comes_back_and_nothing_else_moves(run: tuple[Path, subproce
     for fill in fills_of(data):
         if fill.venue == "kraken" and killed_ns + limit_ns < fill.at_ns < live_ns:
             pytest.fail(f"{fill} was made on a dead book")
+
+
+def spares(config: Config) -> list[int]:
+    """Processes of the run that have loaded what workers need and wait."""
+    title = f"parallax: spare [{config.instance}]".encode()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (entry / "cmdline").read_bytes().rstrip(b"\0") == title:
+                found.append(int(entry.name))
+    return found
 
 
 def attach_epoch(directory: Path) -> int:
