@@ -37,6 +37,7 @@ from pipeline.wire import (
 
 BUSY_MS, IDLE_MS = 2, 20
 BATCH = 64
+START_SECONDS = 5.0
 RETRY_NS = 200_000_000
 PRUNE_NS = 600_000_000_000
 MAX_ACCOUNTS, MAX_CLIENTS = 64, 8
@@ -69,6 +70,8 @@ class PaperVenue:
     def __init__(self, config: Config, clock: Clock, random: Random | None = None) -> None:
         self._clock = clock
         self.worker = Worker("paper", config, clock, (), COUNTERS, self._on_config)
+        # Its record is made, brought up to date or read before it turns, and a disk can be slow.
+        self.worker.busy(START_SECONDS)
         run_directory = Path(config.run_directory)
         boot = self.worker.segment.header.boot_id.hex()
         self._sealer = Sealer(read_key(run_directory))
