@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
@@ -94,10 +94,16 @@ def say(text: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        # What is still buffered would fail again when the interpreter ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        hush(sys.stdout)
         complain(f"the output cannot be written: {error.strerror}")
         raise SystemExit(FAILED) from error
+
+
+def hush(stream: TextIO) -> None:
+    """Let all that is written to a stream vanish, what it still holds included: nothing of it fails again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def shown(text: str) -> str:

@@ -29,6 +29,7 @@ from pipeline.cli.common import (
     SCRIPT,
     add_data,
     complain,
+    hush,
     run_directory_of,
     running_config,
     say,
@@ -180,8 +181,7 @@ class Reporter:
             self._output.write(shown(line) + "\n")
             self._output.flush()
         except OSError as error:
-            # From here on nothing fails any more, what is still buffered included.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._output.fileno())
+            hush(self._output)
             complain(f"no more lines of state, for they cannot be written: {error.strerror}")
 
 
