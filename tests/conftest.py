@@ -3,7 +3,11 @@
 A command that a test starts runs in the interpreter that runs the tests, and installs nothing.
 """
 
+import atexit
 import os
+import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +24,16 @@ settings.load_profile("parallax")
 for name in [name for name in os.environ if name.startswith("PARALLAX_")]:
     del os.environ[name]
 os.environ["PARALLAX_NO_VENV"] = "1"
+
+if sys.dont_write_bytecode and not sys.pycache_prefix:
+    # Without bytecode each of the hundreds of processes that the tests start compiles all that it loads,
+    # which is half of its start. Nothing is to be written beside the sources, so there is a folder for it;
+    # the processes of pytest-xdist learn of it from the environment.
+    sys.pycache_prefix = tempfile.mkdtemp(prefix="parallax-tests-")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    atexit.register(shutil.rmtree, sys.pycache_prefix, ignore_errors=True)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 
 
 @pytest.fixture(scope="session", autouse=True)

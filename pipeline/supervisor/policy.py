@@ -6,7 +6,7 @@ next `Standing` and at most one `Action`. Pure: no clock, no process. Run by the
     STOPPED  -> STARTING   a start is wanted
     STARTING -> RUNNING    it beats
     STARTING -> HUNG       it never beat within the allowance, or a signal stopped it: kill
-    RUNNING  -> HUNG       its heartbeat is old and no bounded wait excuses it: kill
+    RUNNING  -> HUNG       it was silent for too long (`silence`), and no bounded wait excuses it: kill
     STARTING, RUNNING -> STOPPING        it takes more memory than it may: terminate, start again
     STARTING, RUNNING, HUNG -> BACKOFF   it ended without being asked
     STARTING, RUNNING, HUNG -> FLAPPING  it did so once more after `restart_limit` restarts in the window
@@ -23,13 +23,15 @@ from enum import Enum
 
 from pipeline.config import SupervisorConfig
 from pipeline.model import WorkerState
+from pipeline.supervisor.silence import NO_WAITS, Silence, Waits, listen
 
-# A worker that has not beaten by then after its start is not going to.
+# A worker that has had so much time after its start and has not beaten is not going to.
 START_ALLOWANCE_NS = 10_000_000_000
 # An end so soon after a person's signal is taken to be its effect.
 EXCUSED_NS = 10_000_000_000
 SECOND_NS = 1_000_000_000
 MIB = 1 << 20
+UNHEARD = Silence()
 
 
 class Action(Enum):
@@ -52,8 +54,8 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is seen: whether the process exists, what it takes, of its segment beat and announced wait, and
-    whether a signal has stopped it.
+    """What is seen: whether the process exists, what it takes, of its segment beat and announced wait,
+    whether a signal has stopped it, and what it waited for the machine.
     """
 
     alive: bool
@@ -61,6 +63,7 @@ class Facts:
     busy_until_ns: int
     memory_bytes: int = 0
     stopped: bool = False
+    waits: Waits = NO_WAITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,7 @@ class Standing:
     killed: bool = False
     cause: Cause = Cause.UNASKED
     excused_until_ns: int = 0
+    silence: Silence = UNHEARD
 
 
 def step(
@@ -144,6 +148,7 @@ def _started(standing: Standing, now_ns: int) -> Standing:
         killed=False,
         cause=Cause.UNASKED,
         excused_until_ns=0,
+        silence=Silence(now_ns),
     )
 
 
@@ -174,18 +179,18 @@ def _up(
         # STARTING, RUNNING -> STOPPING: it gets the time to end in order, and comes again
         over = replace(standing, state=WorkerState.STOPPING, since_ns=now_ns, again=True)
         return replace(over, killed=False, cause=Cause.MEMORY), Action.TERMINATE
+    silence = listen(standing.silence, facts.heartbeat_ns, facts.busy_until_ns, facts.waits, now_ns)
+    standing = replace(standing, silence=silence)
     if standing.state == WorkerState.STARTING:
         if facts.heartbeat_ns >= standing.since_ns:
             # STARTING -> RUNNING: it beats
             return replace(standing, state=WorkerState.RUNNING, since_ns=now_ns), Action.NONE
-        # A slow machine gets all its time, a stopped process no more than one that runs.
-        allowance_ns = limits.hung_after * SECOND_NS if facts.stopped else START_ALLOWANCE_NS
-        if now_ns - standing.since_ns > allowance_ns:
+        # A slow start gets all its time, a stopped process no more than one that runs.
+        if silence.is_longer_than(limits.hung_after * SECOND_NS if facts.stopped else START_ALLOWANCE_NS):
             # STARTING -> HUNG: it never came up
             return _hung(standing, now_ns), Action.KILL
         return standing, Action.NONE
-    last_ns = max(facts.heartbeat_ns, facts.busy_until_ns, standing.since_ns)
-    if now_ns - last_ns > limits.hung_after * SECOND_NS:
+    if silence.is_longer_than(limits.hung_after * SECOND_NS):
         # RUNNING -> HUNG: no beat, and no announced wait that would explain it
         return _hung(standing, now_ns), Action.KILL
     if standing.failures and now_ns - standing.since_ns > limits.healthy_after * SECOND_NS:

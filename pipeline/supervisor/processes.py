@@ -20,10 +20,12 @@ from typing import NamedTuple
 
 import psutil
 
+from pipeline.supervisor.silence import NO_WAITS, Waits
 from shm.segment import pid_start
 
 SIGNALS = {"TERM": signal.SIGTERM, "KILL": signal.SIGKILL, "INT": signal.SIGINT, "HUP": signal.SIGHUP}
 SIGNALS |= {"STOP": signal.SIGSTOP, "CONT": signal.SIGCONT, "ABRT": signal.SIGABRT, "QUIT": signal.SIGQUIT}
+SIGNALS |= {"USR1": signal.SIGUSR1}
 
 
 class Usage(NamedTuple):
@@ -115,6 +117,19 @@ class Child:
         except ChildProcessError:
             return False
         return seen is not None and seen.si_code == os.CLD_STOPPED
+
+    def waits(self) -> Waits:
+        """For how long its loop was ready to run and got no processor, and whether it waits for a disk now.
+
+        The second number of /proc/PID/schedstat (sched-stats.rst of Linux) is that of the main thread, and so
+        is the state. Where the system does not say, it has waited for nothing.
+        """
+        try:
+            queued = int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1])
+            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except (OSError, ValueError, IndexError):
+            return NO_WAITS
+        return Waits(queued, state == "D")
 
     @property
     def exit_status(self) -> int:

@@ -24,6 +24,7 @@ from pipeline.supervisor import cleanup, policy
 from pipeline.supervisor.notify import VARIABLES
 from pipeline.supervisor.policy import Action, Cause
 from pipeline.supervisor.processes import Child
+from pipeline.supervisor.silence import NO_WAITS
 from pipeline.supervisor.spare import Spare
 from shm import segment as segments
 from shm.records import USAGE, WORKER, UsageRow, WorkerRow
@@ -31,6 +32,8 @@ from shm.tables import TableWriter
 
 MAX_WORKERS = 32
 MEASURE_NS = 1_000_000_000
+# A worker that is silent for longer than this is asked what it waits for.
+LATE_NS = 200_000_000
 STOP_TURN_SECONDS = 0.005
 # An orderly end takes no longer, unless [supervisor] gives a single worker more than that.
 END_SECONDS = 5.0
@@ -193,10 +196,14 @@ class Staff:
             heartbeat_ns = self._clock.monotonic_ns()
         starting = managed.standing.state == WorkerState.STARTING
         stopped = starting and self._guards.on("hang") and managed.child.stopped()
-        return policy.Facts(alive, heartbeat_ns, busy_until_ns, managed.memory_bytes, stopped)
+        # Of one that beats as it should nobody asks what it waits for.
+        waits = managed.child.waits() if managed.standing.silence.whole_ns > LATE_NS else NO_WAITS
+        return policy.Facts(alive, heartbeat_ns, busy_until_ns, managed.memory_bytes, stopped, waits)
 
     def _beat(self, managed: Managed, pid: int) -> tuple[int, int]:
-        """When the process last beat, and until when it said that it waits; 0 while it has no segment."""
+        """When the process's loop last turned, and until when it said that it waits; 0 before its first turn,
+        because what a worker sets up between making its segment and that can take longer than a turn may.
+        """
         if managed.view is None or managed.view.outdated():
             try:
                 managed.view = segments.attach(self._shm_directory, managed.name)
@@ -204,7 +211,9 @@ class Staff:
                 managed.view = None
                 return 0, 0
         header = managed.view.header
-        return (header.heartbeat_ns, header.busy_until_ns) if header.pid == pid else (0, 0)
+        if header.pid != pid or header.heartbeat_ns == header.started_ns:
+            return 0, 0
+        return header.heartbeat_ns, header.busy_until_ns
 
     def _act(self, managed: Managed, action: Action) -> None:
         if action is Action.START:
@@ -348,7 +357,7 @@ def _usage_row(name: str) -> UsageRow:
 def _workers(config: Config) -> dict[str, Managed]:
     """The workers of a run, in the order in which they start."""
     names: list[tuple[str, tuple[str, ...]]] = []
-    if config.simulated:
+    if config.has_lab:
         names.append(("lab", ("lab",)))
     names += [(f"feed-{venue}", ("feed", venue)) for venue in config.feeds()]
     names += [("scanner", ("scanner",)), ("paper", ("paper",)), ("trader", ("trader",))]

@@ -13,7 +13,7 @@ import pytest
 from pipeline.crash import TRADER_POINTS
 from tests.support.trader_run import PATIENCE_SECONDS, TraderRun
 
-CI_KILLS = 40
+CI_KILLS = 28
 STRESS_KILLS = 1_000
 REACHED_SECONDS = 1.2
 """How long a trader may live until it is killed at random instead."""

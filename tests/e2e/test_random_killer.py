@@ -76,12 +76,14 @@ class Killer:
     last_ns: int = 0
     _sleeping: list[tuple[int, int, int, Wound | None]] = field(default_factory=list)
 
-    def go_on(self, seconds: float) -> None:
-        """Harm a worker every now and then for so long, and wake at last what is stopped."""
+    def go_on(self, seconds: float, faults: int) -> None:
+        """Harm a worker every now and then for so long, but until there were so many faults, however slow the
+        machine is; at last wake what is stopped.
+        """
         clock = self.run.clock
         end_ns = clock.monotonic_ns() + round(seconds * SECOND_NS)
         due_ns = resume_ns = plant_ns = 0
-        while (now := clock.monotonic_ns()) < end_ns:
+        while (now := clock.monotonic_ns()) < end_ns or self.done.total() < faults:
             self._wake(now)
             if now >= due_ns:
                 self._harm(now)
@@ -188,7 +190,7 @@ def test_a_demo_outlives_a_random_killer(seconds: int, seed: int, limit_s: float
         run.ready(START_SECONDS)
         trade(run)
         killer = Killer(run, random.Random(seed))
-        killer.go_on(seconds)
+        killer.go_on(seconds, 2 * seconds)
         took_s = recovery(run, killer.last_ns)
         run.ready(START_SECONDS)
         trade(run)
@@ -206,7 +208,6 @@ def test_a_demo_outlives_a_random_killer(seconds: int, seed: int, limit_s: float
         restarts = sum(row.restarts for row in run.workers().values())
     faults = killer.done.total()
     print(f"{faults} faults {dict(killer.done)}, {restarts} restarts, {len(commits)} commits, {took_s:.2f} s")
-    assert faults >= seconds * 2
     assert took_s < limit_s, f"everything was LIVE only {took_s:.1f} s after the last fault"
 
 

@@ -1,8 +1,8 @@
 """A worker that does nothing but live: the supervisor's tests start it as the script of every worker.
 
 In: the words of a worker's command, run/config.json, and data/NAME.do: "exit" (at once), "deaf" (to
-SIGTERM), "large" (one and a half times its memory),
-"stop" (itself, once, before it has a segment). Out: a segment with a heartbeat. The lab writes
+SIGTERM), "large" (one and a half times its memory), "slow" (two seconds between its segment and its first
+turn), "stop" (itself, once, before it has a segment). Out: a segment with a heartbeat. The lab writes
 run/lab.json once data/lab.go is there.
 """
 
@@ -36,6 +36,8 @@ def main() -> int:
     with Worker(name, config, clock, [], ["turns"], lambda _old, _new: None) as worker:
         if todo == "deaf":
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        if todo == "slow":
+            clock.sleep(2.0)
         # What an empty worker takes is about half of the 60 MiB that the test allows.
         filled = b"x" * (config.supervisor.memory_mb << 20) if todo == "large" else b""
         while worker.go_on():

@@ -14,6 +14,7 @@ import pytest
 from pipeline.clock import SystemClock
 from pipeline.supervisor import processes
 from pipeline.supervisor.processes import Child, signal_number, signal_proven
+from pipeline.supervisor.silence import NO_WAITS
 from shm.segment import pid_start
 
 CLOCK = SystemClock()
@@ -175,6 +176,32 @@ def test_where_no_descriptor_tells_a_child_is_asked(start: Start, monkeypatch: p
     assert child.end_fd == -1
     assert ended(child)
     assert child.exit_status == 0
+
+
+def test_what_a_child_waits_for_is_seen(start: Start, tmp_path: Path) -> None:
+    """Of two that want the same processor each waits while the other has it; one that is stopped waits for
+    nothing, and neither does one that has ended.
+    """
+    source = "print('up', flush=True)\nwhile True: pass"
+    children = [start(source), start(source)]
+    for child in children:
+        os.sched_setaffinity(child.pid, {min(os.sched_getaffinity(0))})
+    before = [child.waits().queued_ns for child in children]
+    deadline = CLOCK.monotonic_ns() + PATIENCE_NS
+    while any(child.waits().queued_ns - b < 50_000_000 for child, b in zip(children, before, strict=True)):
+        assert CLOCK.monotonic_ns() < deadline
+        CLOCK.sleep(0.01)
+    for child in children:
+        child.signal(signal.SIGSTOP)
+    while not all(child.stopped() for child in children):
+        CLOCK.sleep(0.002)
+    stopped = children[0].waits()
+    CLOCK.sleep(0.05)
+    assert children[0].waits() == stopped
+    assert not stopped.blocked
+    children[1].signal(signal.SIGKILL)
+    assert ended(children[1])
+    assert children[1].waits() == NO_WAITS
 
 
 def test_what_a_child_takes_is_measured(start: Start, tmp_path: Path) -> None:

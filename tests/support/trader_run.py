@@ -27,7 +27,7 @@ from typing import Any, NamedTuple, Self, TypeVar
 import msgspec
 
 from pipeline.bus import Sender, make_bell, make_key
-from pipeline.cli.common import ROOT, SCRIPT
+from pipeline.cli.common import ROOT
 from pipeline.clock import SystemClock
 from pipeline.config import (
     Config,
@@ -46,7 +46,7 @@ from pipeline.config import (
 from pipeline.halt import HALT_FILE, HaltFile
 from pipeline.journal_reader import JournalReader, open_readonly
 from pipeline.journal_records import LEDGER_FILE, standing
-from pipeline.lifecycle import CONFIG_FILE, RUN_DIRECTORY
+from pipeline.lifecycle import CONFIG_FILE
 from pipeline.model import BookState, FeeKind, MarketStatus
 from pipeline.paper.orders import Status
 from pipeline.paper.store import PAPER_FILE, VenueRecord, venue_record
@@ -58,8 +58,8 @@ from tests.support.feed_memory import FeedMemory
 
 T = TypeVar("T")
 ACCOUNT = "test"
-PATIENCE_SECONDS = 60.0
-"""Ten times what any step takes, so that a slow machine is no failure."""
+PATIENCE_SECONDS = 180.0
+"""Many times what any step takes, so that a slow machine is no failure."""
 MOVE_SECONDS = 0.01
 TTL_NS = 250_000_000
 CENT = 10_000
@@ -118,7 +118,7 @@ EASY = RiskConfig(
 
 @cache
 def zygote() -> subprocess.Popen[str]:
-    """The process that forks the traders of all tests of this process, one at a time; it ends with us."""
+    """The process that forks traders and exchanges for all tests of this process; it ends with us."""
     command, pipe = [sys.executable, "-m", "tests.support.zygote"], subprocess.PIPE
     process = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True)
     assert process.stdin is not None
@@ -214,7 +214,7 @@ class TraderRun:
         """When each of them ended."""
         self._ending = threading.Event()
         self._moves = threading.Thread(target=self._move, daemon=True)
-        self._paper: subprocess.Popen[bytes] | None = None
+        self._paper = 0
         self.pid = 0
 
     def __enter__(self) -> Self:
@@ -231,9 +231,6 @@ class TraderRun:
         told("clear")
         while heard() != "cleared\n":
             pass  # the end of a trader that nobody asked about
-        if self._paper is not None:
-            self._paper.terminate()
-            self._paper.wait(PATIENCE_SECONDS)
         for feed in self.feeds.values():
             feed.close(unlink=True)
 
@@ -241,10 +238,8 @@ class TraderRun:
 
     def start_paper(self) -> None:
         """Start the paper exchange, and wait until it runs and has its record."""
-        environment = {**os.environ, RUN_DIRECTORY: str(self.run_directory)}
-        environment.pop("PARALLAX_SUPERVISOR_PID", None)
-        self._paper = subprocess.Popen([sys.executable, str(SCRIPT), "paper"], env=environment)
-        pid = self._paper.pid
+        told(f"paper {self.run_directory}")
+        pid = self._paper = int(heard().split()[1])
 
         def ready() -> bool:
             view = self.view("paper")
@@ -258,29 +253,21 @@ class TraderRun:
 
     def kill_paper(self) -> None:
         """Kill the exchange with SIGKILL."""
-        assert self._paper is not None
-        self._paper.kill()
-        self._paper.wait()
+        os.kill(self._paper, signal.SIGKILL)
+        self.wait_for(lambda: gone(self._paper))
 
     def start(self, point: str = "-", number: int = signal.SIGKILL) -> int:
         """Start a trader that kills (or stops) itself at a crash point; its pid."""
-        told(f"start {self.run_directory} {point} {int(number)}")
+        told(f"trader {self.run_directory} {point} {int(number)}")
         self.pid = int(heard().split()[1])
         return self.pid
 
     def ended(self, seconds: float) -> bool:
         """Whether the trader has ended, after at most so long."""
         deadline = time.monotonic() + seconds
-        while not (gone := self._gone()) and time.monotonic() < deadline:
+        while not (over := gone(self.pid)) and time.monotonic() < deadline:
             time.sleep(0.002)
-        return gone
-
-    def _gone(self) -> bool:
-        try:
-            os.kill(self.pid, 0)
-        except ProcessLookupError:
-            return True
-        return False
+        return over
 
     def is_stopped(self) -> bool:
         """Whether the trader was stopped by SIGSTOP."""
@@ -304,7 +291,7 @@ class TraderRun:
 
     def end(self, number: int = signal.SIGKILL) -> int:
         """Send a signal to the trader if it still runs, wait for its end, and return its status."""
-        if not self._gone():
+        if not gone(self.pid):
             # It may end between the look and the signal.
             with suppress(ProcessLookupError):
                 os.kill(self.pid, number)
@@ -392,7 +379,7 @@ class TraderRun:
 
         def enough() -> bool:
             found = self.count(name) >= least
-            assert found or not self._gone(), f"the trader died: {self.errors()}"
+            assert found or not gone(self.pid), f"the trader died: {self.errors()}"
             return found
 
         self.wait_for(enough)
@@ -461,6 +448,15 @@ class TraderRun:
             return bool(row and row.halted and not (row.open_orders or row.resolving or row.unhedged))
 
         self.wait_for(quiet)
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended and been reaped."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
 
 
 def quick(config: Config, **trader: Any) -> Config:

@@ -1,9 +1,9 @@
-"""A process that has imported the trader and forks real traders: each starts in a hundredth of the time.
+"""A process that has imported trader and paper exchange and forks real ones, each in a hundredth of the time.
 
-In: lines on stdin: "start RUN_DIRECTORY POINT SIGNAL" with a crash point or "-" and what it sends itself
-there, and "clear". Out: a line for each start: "pid NUMBER", and when that trader has ended, "ended NUMBER
-STATUS" (a signal is negative); for "clear", when no trader is left, "cleared". Run once a test process by
-`trader_run` as `python -m tests.support.zygote`; it ends, and its trader with it, when stdin does.
+In: lines on stdin: "trader RUN_DIRECTORY POINT SIGNAL" with a crash point or "-" and what it sends itself
+there, "paper RUN_DIRECTORY", and "clear". Out: a line for each start: "pid NUMBER"; when a trader has ended,
+"ended NUMBER STATUS" (a signal is negative); for "clear", when neither is left, "cleared". Run once a test
+process by `trader_run` as `python -m tests.support.zygote`; it and its children end when stdin does.
 """
 
 from __future__ import annotations
@@ -12,42 +12,46 @@ import os
 import select
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.clock import SystemClock
-from pipeline.config import decode
+from pipeline.config import Config, decode
 from pipeline.crash import VARIABLE, CrashPoints
 from pipeline.lifecycle import CONFIG_FILE
+from pipeline.paper.worker import PaperVenue
 from pipeline.trader import worker
 from pipeline.trader.worker import Trader
 
 
 def main() -> None:
     """Serve until stdin ends."""
-    running = 0
+    running: dict[int, str] = {}
     while True:
         ready, _, _ = select.select([sys.stdin], [], [], 0.002 if running else None)
-        if ready:
-            line = sys.stdin.readline()
-            if not line:
+        words = sys.stdin.readline().split() if ready else []
+        if ready and words in ([], ["clear"]):
+            end(running)
+            if not words:
                 break
-            if line == "clear\n":
-                if running:
-                    os.kill(running, signal.SIGKILL)
-                    os.waitpid(running, 0)
-                    running = 0
-                print("cleared", flush=True)
-                continue
-            directory, point, number = line.split()[1:]
-            running = start(Path(directory), point, number)
-            print(f"pid {running}", flush=True)
-        if running:
-            pid, status = os.waitpid(running, os.WNOHANG)
-            if pid:
-                running = 0
+            print("cleared", flush=True)
+        elif ready:
+            pid = start(*words)
+            running[pid] = words[0]
+            print(f"pid {pid}", flush=True)
+        for pid in list(running):
+            gone, status = os.waitpid(pid, os.WNOHANG)
+            if gone and running.pop(pid) == "trader":
                 print(f"ended {pid} {os.waitstatus_to_exitcode(status)}", flush=True)
-    if running:
-        os.kill(running, signal.SIGKILL)
+
+
+def end(running: dict[int, str]) -> None:
+    """Kill the trader, end the exchange in order, and wait for both."""
+    for pid, role in running.items():
+        os.kill(pid, signal.SIGKILL if role == "trader" else signal.SIGTERM)
+    for pid in running:
+        os.waitpid(pid, 0)
+    running.clear()
 
 
 class Stops(CrashPoints):
@@ -61,8 +65,8 @@ class Stops(CrashPoints):
                 os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def start(run_directory: Path, point: str, number: str) -> int:
-    """Fork a trader that kills (or stops) itself at `point` ("-": at none); its pid."""
+def start(role: str, run_directory: str, point: str = "-", number: str = "9") -> int:
+    """Fork a worker; a trader kills (or stops) itself at `point` ("-": at none); its pid."""
     pid = os.fork()
     if pid:
         return pid
@@ -72,9 +76,10 @@ def start(run_directory: Path, point: str, number: str) -> int:
     os.environ[VARIABLE] = "" if point == "-" else point
     if int(number) == signal.SIGSTOP:
         worker.from_environment = lambda: Stops(point)
+    make: Callable[[Config, SystemClock], Trader | PaperVenue] = Trader if role == "trader" else PaperVenue
     status = 1
     try:
-        Trader(decode((run_directory / CONFIG_FILE).read_bytes()), SystemClock()).run()
+        make(decode((Path(run_directory) / CONFIG_FILE).read_bytes()), SystemClock()).run()
         status = 0
     finally:
         os._exit(status)
