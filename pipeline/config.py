@@ -28,6 +28,7 @@ from pipeline.model_events import Digital, Event, EventLeg, Review
 
 __all__ = [
     "SIMULATED",
+    "TAPE",
     "AlertRuleConfig",
     "AlertsConfig",
     "Config",
@@ -56,6 +57,8 @@ __all__ = [
 ]
 
 SIMULATED = "sim"
+TAPE = "tape"
+"""The address of a venue in a replay: its frames come from the lab that plays the tape."""
 
 
 class VenueConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -291,6 +294,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `source` is the path of config.toml.
     `simulated` names the venues that are the lab's (url = "sim"). Directories are absolute. `account`
     is whose money it is: "paper", or one of its own for every simulated world, which ends with its run.
+    `tape` is the file that a replay plays in the place of all venues (url = "tape"), at `tape_speed` times
+    its own pace ("max": without waiting); no file sets them, `run.py replay` does.
     """
 
     version: int = 1
@@ -298,6 +303,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     profile: str = "demo"
     mode: str = "paper"
     simulated: tuple[str, ...] = ()
+    tape: str = ""
+    tape_speed: str = "1"
     account: str = "paper"
     started_wall_ns: int = 0
     instance: str = ""
@@ -320,6 +327,11 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lab: LabConfig = LabConfig()
     dashboard: DashboardConfig = DashboardConfig()
     events: tuple[EventConfig, ...] = ()
+
+    @property
+    def has_lab(self) -> bool:
+        """Whether a lab process plays the venues: simulated ones, or a tape's."""
+        return bool(self.simulated or self.tape)
 
     def feeds(self) -> list[str]:
         """Venues that have a feed process, in config order."""

@@ -37,10 +37,11 @@ class TapeLine:
 
 @dataclass(frozen=True, slots=True)
 class BrokenLine:
-    """A line that is no frame, or the place from which the file cannot be read further."""
+    """A line that is no frame, or (`final`) the place from which the file cannot be read further."""
 
     number: int
     why: str
+    final: bool = False
 
 
 class _Line(msgspec.Struct, gc=False):
@@ -90,7 +91,7 @@ def _read(file: BinaryIO, path: Path) -> Iterator[TapeLine | BrokenLine]:
     except _Unreadable as error:
         if not number and not error.unpacked:
             raise OSError(f"{path}: cannot be unpacked: {error}") from error
-        yield BrokenLine(number + 1, f"the rest cannot be unpacked: {error}")
+        yield BrokenLine(number + 1, f"the rest cannot be unpacked: {error}", final=True)
 
 
 def _lines(chunks: Iterator[bytes]) -> Iterator[bytes]:

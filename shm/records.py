@@ -16,6 +16,7 @@ from shm.records_trader import (
     DECISION,
     EQUITY,
     EVENT_POSITION,
+    FLATTEN,
     KELLY,
     ORDER,
     OUTCOME,
@@ -26,6 +27,7 @@ from shm.records_trader import (
     DecisionRow,
     EquityRow,
     EventPositionRow,
+    FlattenRow,
     KellyRow,
     OrderRow,
     OutcomeRow,
@@ -42,6 +44,7 @@ __all__ = [
     "ERROR",
     "EVENT",
     "EVENT_POSITION",
+    "FLATTEN",
     "KELLY",
     "LIFE",
     "MARKET",
@@ -50,6 +53,7 @@ __all__ = [
     "OUTCOME",
     "POSITION",
     "QUOTE",
+    "REPLAY",
     "RUN",
     "SUMMARY",
     "USAGE",
@@ -63,6 +67,7 @@ __all__ = [
     "EventId",
     "EventPositionRow",
     "EventRow",
+    "FlattenRow",
     "KellyRow",
     "LifeRow",
     "MarketId",
@@ -72,6 +77,7 @@ __all__ = [
     "OutcomeRow",
     "PositionRow",
     "QuoteRow",
+    "ReplayRow",
     "RunRow",
     "Short",
     "SummaryRow",
@@ -324,6 +330,27 @@ class ObserverRow(NamedTuple):
     positions_wall_ns: int
 
 
+class ReplayRow(NamedTuple):
+    """Lab: where a tape that it plays stands. Wall times are those of the tape's own lines.
+
+    `speed_ppm` is 1,000,000 at the pace of the recording, 0 as fast as it can. `state`: 0 plays, 1 paused,
+    2 on its way to a place that was sought, 3 at the end, 4 the tape could not be read further. `order` is
+    the number of the last order obeyed.
+    """
+
+    tape: Annotated[str, 200]
+    first_wall_ns: int
+    last_wall_ns: int
+    at_wall_ns: int
+    frames: int
+    total_frames: int
+    bad_lines: int
+    speed_ppm: int
+    state: int
+    order: int
+    problem: Annotated[str, 200]
+
+
 ERROR = Record(ErrorRow)
 MARKET = Record(MarketRow)
 EVENT = Record(EventRow)
@@ -334,3 +361,4 @@ USAGE = Record(UsageRow)
 RUN = Record(RunRow)
 ALERT = Record(AlertRow)
 OBSERVER = Record(ObserverRow)
+REPLAY = Record(ReplayRow)

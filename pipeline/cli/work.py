@@ -122,6 +122,10 @@ def run_messenger(name: str, config: Config, clock: Clock) -> int:
             from pipeline.observer.worker import Observer
 
             Observer(config, clock, daily_text).run()
+        elif config.tape:
+            from pipeline.lab.replay import ReplayLab
+
+            ReplayLab(config, clock).run()
         else:
             from pipeline.lab.worker import Lab
 
@@ -164,6 +168,11 @@ def run_feed(venue: str, config: Config) -> int:
     if settings is None:
         complain(f"no venue {venue!r} in the configuration; there are: {', '.join(config.venues)}")
         return BAD_CONFIG
+    if config.tape:
+        from pipeline.feed.replay import ReplayFeed
+
+        ReplayFeed(venue, config, SystemClock()).run()
+        return OK
     if settings.url == "sim":
         complain(f"{venue} is simulated: its address is known only in a run (run.py up)")
         return BAD_CONFIG

@@ -20,7 +20,7 @@ from pipeline.config_schema.text import KeyPath, dotted
 from pipeline.config_schema.values import toml
 
 OF_THE_RUN = frozenset(
-    "version hash profile mode simulated account started_wall_ns instance source"
+    "version hash profile mode simulated tape tape_speed account started_wall_ns instance source"
     " data_directory run_directory shm_directory events".split()
 )
 """What no file changes; and the events, which are compared one by one."""

@@ -83,6 +83,9 @@ class Connection:
         self._buffer = memoryview(bytearray(RECEIVE_BYTES))
         self._timeout = -1.0
         self.proof_ns = clock.monotonic_ns()
+        self.ping_ns = 0
+        """How long the venue took to answer the last ping; 0 while it has answered none."""
+        self._pinged_ns = 0
 
     def receive(self, timeout: float, most: int = MESSAGES) -> list[bytes]:
         """The next messages, at most `most`; none after `timeout` seconds or for a control frame.
@@ -126,6 +129,7 @@ class Connection:
 
     def ping(self) -> None:
         """Send a WebSocket ping; its pong will be a proof of life. Raises ConnectionLostError."""
+        self._pinged_ns = self._clock.monotonic_ns()
         self._send(self._socket.ping)
 
     def close(self) -> None:
@@ -169,6 +173,10 @@ class Connection:
             raise self._ended(f"closed by the venue {close_reason(item.body)}".rstrip())
         if item.opcode == PING:
             self._send(lambda: self._socket.pong(item.body))
+        elif self._pinged_ns:
+            # A pong that nobody asked for measures nothing.
+            self.ping_ns = max(1, self._clock.monotonic_ns() - self._pinged_ns)
+            self._pinged_ns = 0
 
     def _send(self, act: Callable[[], object]) -> None:
         """Send with the sending timeout. Raises ConnectionLostError."""

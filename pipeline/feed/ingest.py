@@ -1,24 +1,65 @@
 """Ingest: the hot path of a feed, from the messages of a connection to the rows of shared memory.
 
-In: frames that came together. Out: books applied and published, the scanner woken, other events handed on.
-Used by the feed's worker for every read; what happens rarely is in the worker.
+In: frames that came together, over a socket (pipeline/feed/link.py) or from a tape (pipeline/feed/replay.py).
+Out: books applied and published, the scanner woken, other events handed on. Used by the worker of either for
+every read; what happens rarely is in the worker.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol, TypeVar
 
 from pipeline.feed.book import BookKeeper
 from pipeline.feed.display import Display
 from pipeline.feed.gauges import Gauges
-from pipeline.feed.link import Link
-from pipeline.feed.second_source import SecondSource
-from pipeline.venues.codec import Change, Event
-
-Note = Callable[[Link, Event], None]
+from pipeline.venues.codec import Change, Codec, Event
 
 
-class Ingest:
+class Heard(Protocol):
+    """Who wants to know of which markets something came, and when."""
+
+    def heard(self, markets: Mapping[str, None], now_ns: int) -> None:
+        """Something came for these markets."""
+        ...
+
+
+class Source(Protocol):
+    """One connection, open or recorded: its place among the feed's, its codec, and who watches over it."""
+
+    @property
+    def index(self) -> int:
+        """Its row among the feed's connections."""
+        ...
+
+    @property
+    def codec(self) -> Codec:
+        """Its codec."""
+        ...
+
+    @property
+    def watch(self) -> Heard:
+        """Who is told what came."""
+        ...
+
+
+class Witnessing(Protocol):
+    """Whether somebody compares the books with a second source, and is to be told what is applied."""
+
+    @property
+    def watching(self) -> bool:
+        """Whether applied events must be told to `note`."""
+        ...
+
+    def note(self, event: Event) -> None:
+        """An event was applied to a book."""
+        ...
+
+
+SourceT = TypeVar("SourceT", bound=Source)
+
+
+class Ingest(Generic[SourceT]):
     """Applies and publishes. `note` is told of every event that is more than a change of a book."""
 
     def __init__(
@@ -26,8 +67,8 @@ class Ingest:
         keeper: BookKeeper,
         gauges: Gauges,
         display: Display,
-        second: SecondSource,
-        note: Note,
+        second: Witnessing,
+        note: Callable[[SourceT, Event], None],
     ) -> None:
         self._keeper = keeper
         self._gauges = gauges
@@ -35,7 +76,7 @@ class Ingest:
         self._second = second
         self._note = note
 
-    def take(self, link: Link, frames: list[bytes], socket_ns: int) -> None:
+    def take(self, link: SourceT, frames: list[bytes], socket_ns: int) -> None:
         """Frames that came together: decode and apply each, publish every book they touched, ring.
 
         A book that several of them changed is published once, as the last of them left it: under a

@@ -18,7 +18,7 @@ from pipeline.feed.watch import Patience, Watch
 from pipeline.model import ConnectionState, Scale
 from pipeline.venues.codec import Codec
 from pipeline.venues.registry import CODECS
-from shm.books import C_MARKETS, C_PROOF_NS, C_RECONNECTS, C_SINCE_NS, C_STATE
+from shm.books import C_MARKETS, C_PING_NS, C_PROOF_NS, C_RECONNECTS, C_SINCE_NS, C_STATE
 
 # Where the venue has a ping of its own beside the WebSocket's, it wants one so often.
 APP_PING_NS = 10_000_000_000
@@ -184,6 +184,7 @@ class Link:
             return
         now = self._clock.monotonic_ns()
         self._cells[C_PROOF_NS] = connection.proof_ns
+        self._cells[C_PING_NS] = connection.ping_ns
         if self.session.ping_due(now):
             connection.ping()
         if now >= self._app_ping_ns:

@@ -21,6 +21,7 @@ OWN_ROLE = "supervisor.role"
 RUN_FILES = (
     "opp", "ord", "dec", "ctl", "bell", "key", "config.json", "config.new", "lab.json", "lab.new",
     "faults.json", "faults.new", "observer.json", "observer.new",
+    "replay.json", "replay.new", "tape", "flatten.json", "flatten.new",
 )  # fmt: skip
 
 

@@ -12,12 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from pipeline.clock import Clock
+from pipeline.flatten import FLATTEN_FILE, FlattenFile
 from pipeline.halt import HALT_FILE, HaltFile
 from pipeline.lifecycle import Worker
 from pipeline.model import WorkerState
 from pipeline.supervisor.configuration import Configuration
 from pipeline.supervisor.processes import signal_number
 from pipeline.supervisor.staff import Managed, Staff
+from pipeline.tape_orders import KEPT_ORDERS, ORDERS_FILE, TapeOrder, TapeOrderError, as_text, checked
 from pipeline.wire import MAX_FRAME_BYTES, Request
 
 # What is left of a frame beside its seal and the request's id, with room for a remote one's envelope.
@@ -43,6 +45,7 @@ class Commands:
         self._clock = clock
         self._down = down
         self._halt = HaltFile(Path(worker.config.data_directory) / HALT_FILE)
+        self._flattens = FlattenFile(Path(worker.config.run_directory) / FLATTEN_FILE)
         self._obeyed: dict[str, Callable[[Request], Answer]] = {
             "down": self._stop_run,
             "status": self._status,
@@ -51,7 +54,10 @@ class Commands:
             "reload": lambda _request: configuration.reload(),
             "set": self._set,
             "log-level": self._log_level,
+            "flatten": self._flatten,
+            "replay": self._replay,
         }
+        self._tape_orders: list[TapeOrder] = []
 
     def obey(self, request: Request) -> Answer:
         """Do what is asked, count and log it; the text says what was done, or why not."""
@@ -85,8 +91,14 @@ class Commands:
     # -- one worker ------------------------------------------------------------------------------
 
     def _one(self, request: Request, managed: Managed) -> Answer:
-        """start, stop, restart, kill: none of them counts as a failure of the worker."""
-        name = managed.name
+        """start, stop, restart, kill: none of them counts as a failure of the worker.
+
+        Who names the process that is meant (`pid`, "0" for none) is refused where it is another one by now.
+        """
+        name, pid = managed.name, managed.child.pid if managed.child else 0
+        if request.args.get("pid", str(pid)) != str(pid):
+            now = f"it is another process now (pid {pid})" if pid else "it has no process now"
+            return False, f"{name}: {now}; nothing was done"
         if request.command == "start":
             self._staff.start(managed)
             return True, f"{name} starts" if managed.child is None else f"{name} runs, or is on its way"
@@ -157,6 +169,42 @@ class Commands:
         except OSError as error:
             return False, f"{self._halt.path}: {error.strerror}"
         return True, f"resumed; it was halted: {halt.cause}" if halt else "it was not halted"
+
+    def _replay(self, request: Request) -> Answer:
+        """Tell the lab that plays a tape: it obeys within a beat, and counts that in its row `replay`."""
+        config = self._worker.config
+        if not config.tape:
+            return False, "no tape is played here: start one with run.py replay or run.py dashboard --replay"
+        action, value = request.args.get("action", ""), request.args.get("value", "")
+        number = self._tape_orders[-1].number + 1 if self._tape_orders else 1
+        try:
+            order = checked(number, action, value)
+        except TapeOrderError as error:
+            return False, str(error)
+        self._tape_orders = [*self._tape_orders[1 - KEPT_ORDERS :], order]
+        path = Path(config.run_directory) / ORDERS_FILE
+        try:
+            temporary = path.with_suffix(".new")
+            temporary.write_bytes(as_text(self._tape_orders))
+            temporary.replace(path)
+        except OSError as error:
+            return False, f"{path}: {error.strerror}"
+        return True, f"order {number}: {action} {order.value}".rstrip()
+
+    def _flatten(self, request: Request) -> Answer:
+        """Give the trader an order to close an event; what becomes of it is in the trader's segment."""
+        event_id = request.args.get("event", "")
+        trader = self._staff.managed.get("trader")
+        if trader is None or trader.standing.state != WorkerState.RUNNING:
+            return False, "no trader runs: nobody could close anything; run.py start trader"
+        if event_id not in {event.id for event in self._worker.config.all_events()}:
+            why = "it is not in the configuration, so nobody watches its books"
+            return False, f"unknown event {event_id!r}: {why}; run.py status lists what is held"
+        try:
+            order = self._flattens.give(event_id, request.who, self._clock.wall_ns())
+        except OSError as error:
+            return False, f"{FLATTEN_FILE} cannot be written: {error.strerror}"
+        return True, f"order {order.number}: the trader closes all that is held of {event_id}"
 
     # -- configuration ---------------------------------------------------------------------------
 

@@ -136,7 +136,10 @@ def test_a_timeout_is_none_and_no_proof_of_life() -> None:
 
 
 def test_control_frames_prove_life_and_are_no_frames() -> None:
-    """A pong to our ping and the venue's own ping move the proof of life, and are not handed on."""
+    """A pong to our ping and the venue's own ping move the proof of life, and are not handed on.
+
+    The first says how long it took.
+    """
     answered, our_turn_is_over = threading.Event(), threading.Event()
 
     def ping_us(server: ServerConnection) -> None:
@@ -147,6 +150,7 @@ def test_control_frames_prove_life_and_are_no_frames() -> None:
 
     with venue(ping_us) as url, closing(Connection(url, {}, CLOCK)) as connection:
         proven, frames = connection.proof_ns, []
+        assert connection.ping_ns == 0
         connection.ping()
         deadline = CLOCK.monotonic_ns() + PATIENCE_NS
         moves = 0
@@ -159,6 +163,7 @@ def test_control_frames_prove_life_and_are_no_frames() -> None:
         assert moves == 2
         assert frames == []
         assert answered.wait(60)
+        assert connection.ping_ns > 0
 
 
 def test_a_frame_in_pieces_survives_timeouts() -> None:
