@@ -18,6 +18,7 @@ from pathlib import Path
 from pipeline.journal_records import (
     FINAL_STATUSES,
     OPENING,
+    TURNS,
     CashRecord,
     ConfirmationRecord,
     FillRecord,
@@ -116,6 +117,13 @@ class JournalReader:
 
     def switches(self, account: str = "") -> list[SwitchRecord]:
         """Every turn of the kill switch, oldest first."""
+        return [turn for turn in self._switches(account) if turn.state in TURNS]
+
+    def flattens(self, account: str) -> list[SwitchRecord]:
+        """What was begun and ended of people's orders to close an event, oldest first."""
+        return [each for each in self._switches(account) if each.state not in TURNS]
+
+    def _switches(self, account: str) -> list[SwitchRecord]:
         return [switch_of(row) for row in self.rows("switches", account)]
 
     def history(self, account: str) -> list[Movement]:

@@ -22,6 +22,8 @@ Evidence = Mapping[str, object]
 
 LEDGER_FILE = "ledger.sqlite"
 FINAL_STATUSES = ("FILLED", "CANCELLED", "REJECTED", "NOT_SENT")
+TURNS = ("HALT", "RESUME")
+"""States of a `SwitchRecord` that are turns of the kill switch."""
 CONFIRMED, FAILED = "CONFIRMED", "FAILED"
 """What becomes of a provisional fill."""
 OPENING = "opening balance"
@@ -159,7 +161,11 @@ class CashRecord:
 
 @dataclass(frozen=True, slots=True)
 class SwitchRecord:
-    """A turn of the kill switch: `state` is HALT or RESUME, `cause` a sentence, `who` a person or a rule."""
+    """A turn of the kill switch: `state` is HALT or RESUME, `cause` a sentence, `who` a person or a rule.
+
+    Beside them stand people's orders to close an event: FLATTEN when one is begun; then FLAT, or NOT FLAT
+    where something is left. Their cause begins with the order's number and the event.
+    """
 
     state: str
     cause: str

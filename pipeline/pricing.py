@@ -156,6 +156,13 @@ def unwind_cost(priced: Priced) -> Decimal:
     return worst
 
 
+def lock_up(priced: Priced, hurdle_pct: Decimal) -> Decimal:
+    """Dollars that the cash would earn without risk until settlement; for spot nothing is locked up."""
+    if priced.edge is None or priced.direction.event.kind == SPOT:
+        return Decimal(0)
+    return priced.edge.cash * hurdle_pct * priced.left_ns / (100 * YEAR_NS)
+
+
 def _payoffs(direction: Direction, limits: Limits, left_ns: int) -> tuple[Decimal, Decimal]:
     """What a unit of all legs pays if nothing is called off, and at worst, in dollars."""
     table, event = direction.table, direction.event

@@ -44,6 +44,10 @@ class PositionRow(NamedTuple):
 class CashRow(NamedTuple):
     """Trader: cash at one venue; `locked` is the cost of what is held there, `reserved` what open orders
     may still take.
+
+    `refused` counts the opportunities that were refused or cut because this venue's cash was what sufficed
+    least, since this trader started; `wanted_micros` is the most that one of them wanted here. Of what is
+    held here `next_free` is the earliest close and `all_free` the latest, as far as known; 0 for none.
     """
 
     venue: Venue
@@ -51,6 +55,10 @@ class CashRow(NamedTuple):
     cash_micros: int
     locked_micros: int
     reserved_micros: int
+    refused: int = 0
+    wanted_micros: int = 0
+    next_free_wall_ns: int = 0
+    all_free_wall_ns: int = 0
 
 
 class EventPositionRow(NamedTuple):
@@ -85,6 +93,13 @@ class SummaryRow(NamedTuple):
 
     `day_known` is 0 where a lone leg or an unknown order makes the day's result count as the limit reached.
     `resolving` is the number of orders of an earlier run that nobody has answered for yet.
+
+    `approved`, `executed` (both legs held as much) and `fill_rate_ppm` (executed of the trades that ended,
+    quotes that nobody took left out; -1 while none has) count since the segment's file was made. The
+    drawdowns are below the highest worth of the account, `peak_micros`: over all its life, by results of
+    closed trades where no points of the equity curve are left, at what it would fetch where there are.
+    `leg_gap` is the time between the first fills of both legs of an executed trade, by the exchange's
+    reports; 0 without any. `pnl` is what the account is worth now less what was paid in.
     """
 
     mode: Short
@@ -111,13 +126,24 @@ class SummaryRow(NamedTuple):
     resolving: int
     quotes: int
     updated_ns: int
+    approved: int = 0
+    executed: int = 0
+    max_drawdown_micros: int = 0
+    drawdown_micros: int = 0
+    peak_micros: int = 0
+    leg_gap_p50_ns: int = 0
+    leg_gap_p99_ns: int = 0
+    fill_rate_ppm: int = -1
+    pnl_micros: int = 0
 
 
 class KellyRow(NamedTuple):
     """Trader: the eleven statistics of the closed trades, and what Kelly makes of them.
 
     Losses are positive. `profit_factor_ppm` is -1 while nothing was lost; `prior` says that the odds are
-    assumed. `trend` is 1, 0, -1: the last ten trades win more often than all, as often, less often.
+    assumed. `trend` is 1, 0, -1: the last ten trades win more often than all, as often, less often. `odds`
+    is the average win over the average loss, 0 while one of them is unknown; `mode_ppm` is the fraction times
+    the mode, before the cap; `order_micros` is the most that [risk] lets any trade use.
     """
 
     total_trades: int
@@ -141,6 +167,10 @@ class KellyRow(NamedTuple):
     capital_micros: int
     mode: Short
     computed_wall_ns: int
+    odds_ppm: int = 0
+    mode_ppm: int = 0
+    cap_ppm: int = 0
+    order_micros: int = 0
 
 
 class OrderRow(NamedTuple):
@@ -222,8 +252,13 @@ class DecisionRow(NamedTuple):
     """Trader: one of the last 64 decisions. `sequence` counts all decisions of the run from 1.
 
     The stamps follow one price: socket, book, scan, send, receive, decide, intent, order, fill; 0 where it
-    did not get so far. `mode` is "taker" or "maker_hedge". `value` and `limit` (micros) are the number that
-    failed and what it failed.
+    did not get so far. `mode` is "taker", "maker_hedge" or "flatten". `value` and `limit` (micros) are the
+    number that failed and what it failed.
+
+    gross - depth - both fees = net, at the trader's own look, all 0 where it could not price; `leg_risk` and
+    `lock_up` beside it are what one leg alone and the wait until settlement may cost. `kelly_ppm` is the
+    share of the bankroll that this very edge is worth, `wanted_micros` what Kelly would have bet before any
+    limit; 0 where it was not asked. `trade_id` is empty where no order was committed.
     """
 
     sequence: int
@@ -255,6 +290,32 @@ class DecisionRow(NamedTuple):
     intent_ns: int
     order_ns: int
     fill_ns: int
+    gross_micros: int = 0
+    depth_micros: int = 0
+    fee_buy_micros: int = 0
+    fee_sell_micros: int = 0
+    leg_risk_micros: int = 0
+    lock_up_micros: int = 0
+    kelly_ppm: int = 0
+    wanted_micros: int = 0
+    trade_id: EventId = ""
+
+
+class FlattenRow(NamedTuple):
+    """Trader: one order of a person to close all that is held of an event; the last 16, `number` 0 is free.
+
+    `state` is a `pipeline.flatten.FlattenState`: 1 waits or works, 2 flat, 3 refused, 4 ended with a rest.
+    `text` says what was done, or why not and what is left. `orders` counts those that were sent for it.
+    """
+
+    number: int
+    event_id: EventId
+    who: Annotated[str, 64]
+    state: int
+    orders: int
+    asked_wall_ns: int
+    ended_wall_ns: int
+    text: Annotated[str, 200]
 
 
 POSITION = Record(PositionRow)
@@ -267,3 +328,4 @@ OUTCOME = Record(OutcomeRow)
 CALIBRATION = Record(CalibrationRow)
 EQUITY = Record(EquityRow)
 DECISION = Record(DecisionRow)
+FLATTEN = Record(FlattenRow)

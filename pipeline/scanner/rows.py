@@ -15,8 +15,8 @@ from pipeline.model import Confidence
 from pipeline.model_events import CLOSE, MODEL, SPOT, LegPlan
 from pipeline.money import to_micros
 from pipeline.pairs import Direction, is_inverse
-from pipeline.pairs_checks import YEAR_NS, Verdict, annual_bp
-from pipeline.pricing import Priced, unwind_cost
+from pipeline.pairs_checks import Verdict, annual_bp
+from pipeline.pricing import Priced, lock_up, unwind_cost
 from pipeline.scanner.lead_lag import LeadSummary
 from pipeline.scanner.screen import Lane, LaneLeg
 from pipeline.wire import LegRef
@@ -143,13 +143,6 @@ def _numbers(priced: Priced, edge: Edge, belief: Belief, hurdle_pct: Decimal) ->
         "gross_bp": edge.gross_bp,
         "edge_bp": edge.edge_bp,
     }
-
-
-def lock_up(priced: Priced, hurdle_pct: Decimal) -> Decimal:
-    """Dollars that the cash would earn without risk until settlement; for spot nothing is locked up."""
-    if priced.edge is None or priced.direction.event.kind == SPOT:
-        return Decimal(0)
-    return priced.edge.cash * hurdle_pct * priced.left_ns / (100 * YEAR_NS)
 
 
 def leg_ref(plan: LegPlan, limit_ticks: int, look: Look) -> LegRef:

@@ -83,7 +83,7 @@ def gather(
     supervisor, scanner, trader = (views.get(name) for name in ("supervisor", "scanner", "trader"))
     counts = read_counters(trader) if trader else {}
     summary = account.summary_of(trader)
-    pnl = (summary.realised_micros + summary.unrealised_micros) if summary else 0
+    pnl = summary.pnl_micros if summary else 0
     return {
         "profile": config.profile,
         "mode": config.mode,

@@ -17,7 +17,7 @@ from pipeline.model import Action, Ladder
 from pipeline.model_events import OrderLeg, takes_asks
 from pipeline.money import to_decimal, to_micros
 from pipeline.trader.broker import Purpose
-from pipeline.trader.plan import MAKER_HEDGE, TradePlan, plan_of
+from pipeline.trader.plan import FLATTEN, MAKER_HEDGE, TradePlan, plan_of
 from shm.records import CalibrationRow, OutcomeRow
 
 PPM = 1_000_000
@@ -255,6 +255,15 @@ def _latency_ns(orders: Mapping[str, Sent], filled: Mapping[str, list[FillRecord
     return max(0, max(firsts) - decided_ns) if firsts else 0
 
 
+def leg_gap_ns(fills: Iterable[FillRecord]) -> int:
+    """How long after the first fill of one leg of a trade the other leg's first one came; 0 for one leg."""
+    firsts: dict[tuple[str, str, str], int] = {}
+    for fill in fills:
+        leg = fill.venue, fill.market, fill.outcome
+        firsts[leg] = min(fill.at_ns, firsts.get(leg, fill.at_ns))
+    return max(firsts.values(), default=0) - min(firsts.values(), default=0)
+
+
 def outcomes_of(trades: Iterable[TradeRecord], fills: Iterable[FillRecord]) -> list[Outcome]:
     """The outcomes of trades that the journal holds, in its order; failed fills must not be among `fills`.
 
@@ -305,7 +314,9 @@ class Calibration:
         self._bins = [[0, 0, 0] for _ in range(BINS)]
 
     def add(self, outcome: Outcome) -> None:
-        """Add a trade that has ended."""
+        """Add a trade that has ended; what a person had closed was no prediction."""
+        if outcome.mode == FLATTEN:
+            return
         if outcome.raced:
             whole = outcome.filled_ppm == PPM
             self._races += 1

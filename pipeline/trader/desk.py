@@ -66,6 +66,10 @@ class Desk:
         self.prefix = prefix
         self._supervised = supervised
         self.day_pnl: Decimal | None = None
+        self.cash_wants: dict[str, tuple[int, Decimal]] = {}
+        """By venue: how often its cash was what sufficed least, and the most dollars that were wanted."""
+        self.closed: dict[str, tuple[int, int]] = {}
+        """Events that a person has closed: from when until when (CLOCK_MONOTONIC) nothing is opened there."""
         self.deaf = False
         """Whether what is sent to us may reach somebody else (`probe`): then nothing new is sent."""
         self.arming = Arming(live=worker.config.mode == LIVE)
@@ -145,9 +149,33 @@ class Desk:
             return Reason.UNRESOLVED
         return Reason.NONE if self._supervised(now) else Reason.NO_SUPERVISOR
 
+    def reachable(self, now: int) -> bool:
+        """Whether the venues' side answers."""
+        return self._broker.reachable(now)
+
     def dust(self, rest: Unhedged) -> bool:
         """Whether what an event holds without a hedge is too little to trade."""
         return abs(rest.dollars) <= self._dust_usd
+
+    def note_cash(
+        self, look: risk.Look, standing: risk.Account, kelly_usd: Decimal, outcome: risk.Passed | Refused
+    ) -> None:
+        """Remember of a look that was refused or cut what it lacked at which venue."""
+        if isinstance(outcome, Refused):
+            if outcome.reason in risk.FIXED_REASONS:
+                return
+        elif outcome.edge is look.edge:
+            return
+        for venue, wanted in risk.short_of_cash(look, standing, self.limits, kelly_usd).items():
+            count, most = self.cash_wants.get(venue, (0, wanted))
+            self.cash_wants[venue] = count + 1, max(most, wanted)
+
+    def cooling(self, event_id: str, now: int) -> Refused | None:
+        """Why nothing is opened in an event that a person has just closed, in ms; None where it may be."""
+        since_ns, until_ns = self.closed.get(event_id, (0, 0))
+        if now >= until_ns:
+            return None
+        return Refused(Reason.COOLDOWN, to_decimal(now - since_ns, 6), to_decimal(until_ns - since_ns, 6))
 
     def _candidate(self, record: Record) -> Candidate | None:
         """An opportunity as the share-out of cash wants it; None where it is refused anyway."""
@@ -182,9 +210,13 @@ class Desk:
         if direction.kind == MODEL:
             record.refuse(Reason.WATCH_ONLY, Decimal(0), Decimal(1))
             return
+        cooling = self.cooling(seen.event_id, now)
+        if cooling is not None:
+            record.refuse(cooling.reason, cooling.value, cooling.limit)
+            return
         priced = self.price(direction, now)
         if priced.edge is not None:
-            record.priced(priced.edge)
+            record.priced(priced, priced.edge, self.limits.hurdle_pct)
         if priced.verdict.reason or priced.edge is None:
             record.refuse(*priced.verdict)
             return
@@ -193,14 +225,16 @@ class Desk:
             expires_ns=seen.expires_ns, now_ns=now, wall_ns=self._clock.wall_ns(), race_ppm=seen.race_ppm,
         )  # fmt: skip
         standing = self.standing(now)
-        kelly_usd = kelly_room(priced, priced.edge, self.ledger.sizer, seen.race_ppm, standing.exposure)
-        if most_usd is not None:
-            kelly_usd = min(kelly_usd, most_usd)
+        kelly = kelly_room(priced, priced.edge, self.ledger.sizer, seen.race_ppm, standing.exposure)
+        record.bets(kelly)
+        kelly_usd = kelly.dollars if most_usd is None else min(kelly.dollars, most_usd)
         outcome = risk.gate(look, standing, self.limits, kelly_usd, lambda rooms: reprice(priced, rooms))
         if isinstance(outcome, Refused):
             record.refuse(outcome.reason, outcome.value, outcome.limit)
-            return
-        self._open(record, priced, outcome)
+        else:
+            self._open(record, priced, outcome)
+        # Not on the way of the orders.
+        self.note_cash(look, standing, kelly_usd, outcome)
 
     def _open(self, record: Record, priced: Priced, passed: risk.Passed) -> None:
         seen, edge = record.opportunity, passed.edge
@@ -226,12 +260,14 @@ class Desk:
         quote: Quote | None = None,
     ) -> bool:
         """Have what passed committed and sent, and say in the record what became of it; whether it was."""
-        record.priced(passed.edge)
+        record.priced(priced, passed.edge, self.limits.hurdle_pct)
         record.edge_evidence = edge_evidence(passed.edge)
         record.trade_id = plan.trade_id
         reason = self.executor.open(plan, passed, orders, priced.looks, record, quote)
         if reason:
-            record.refuse(reason, Decimal(0), Decimal(1))
+            # As the checks of the gate say it: a journal is there or not, of all else there may be none.
+            there = Decimal(reason is not Reason.JOURNAL)
+            record.refuse(reason, there, 1 - there)
             return False
         record.action = Action.APPROVED
         return True

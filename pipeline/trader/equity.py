@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from pipeline.model import EXACT
-from pipeline.trader.holding import ZERO, Mark
+from pipeline.trader.holding import ZERO, Mark, exact_sum
 from pipeline.trader.positions import Positions
 
 EVERY_NS = 10 * 10**9
@@ -31,17 +31,32 @@ class EquityPoint:
     exposure: Decimal
 
 
-class EquityCurve:
-    """Takes a point when one is due, and remembers the highest and the deepest fall since.
+def worth_after_results(positions: Positions, before_wall_ns: int) -> list[Decimal]:
+    """What the account came to after each of its closed trades until then, in the order they closed: cash
+    that was paid in, and all results so far. What is open counts at cost.
+    """
+    worth = exact_sum(*(positions.start_cash(venue) for venue in positions.venues()))
+    found = [worth]
+    for result in positions.results():
+        if result.closed_wall_ns <= before_wall_ns:
+            worth = EXACT.add(worth, result.result)
+            found.append(worth)
+    return found
 
-    `earlier` is the equity of the points that an earlier run of the trader left, oldest first, and `last`
-    the number of the latest of them: the curve goes on.
+
+class EquityCurve:
+    """Takes a point when one is due, and remembers the highest (`peak`, None before the first) and the
+    deepest fall since.
+
+    `earlier` is what the account was worth before, oldest first: after each result that no point tells of
+    (`worth_after_results`), then at the points that an earlier run of the trader left. `last` is the number
+    of the latest of these: the curve goes on.
     """
 
     def __init__(self, earlier: Iterable[Decimal] = (), last: int = 0) -> None:
         self._due_ns = 0
         self._sequence = last
-        self._peak: Decimal | None = None
+        self.peak: Decimal | None = None
         self.drawdown = ZERO
         self.max_drawdown = ZERO
         for equity in earlier:
@@ -69,6 +84,6 @@ class EquityCurve:
         )
 
     def _fall(self, equity: Decimal) -> None:
-        self._peak = equity if self._peak is None else max(self._peak, equity)
-        self.drawdown = EXACT.subtract(self._peak, equity)
+        self.peak = equity if self.peak is None else max(self.peak, equity)
+        self.drawdown = EXACT.subtract(self.peak, equity)
         self.max_drawdown = max(self.max_drawdown, self.drawdown)

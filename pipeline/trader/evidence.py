@@ -16,12 +16,13 @@ from pipeline.fees import is_known
 from pipeline.journal_records import IntentRecord, TradeRecord
 from pipeline.look import Look
 from pipeline.model_events import BASKET, CLOSE, OrderLeg
+from pipeline.pairs import Direction
 from pipeline.pricing import Priced, leg_view, pair_payoffs, unwind_cost
 from pipeline.trader import risk
 from pipeline.trader.broker import OrderIntent, Purpose, Style
 from pipeline.trader.kelly import KellyPositionSizer
 from pipeline.trader.kelly_arbitrage import arbitrage_fraction
-from pipeline.trader.kelly_portfolio import room
+from pipeline.trader.kelly_portfolio import KellyRoom, room
 from pipeline.trader.orders import order_id_of
 from pipeline.trader.plan import MAKER_HEDGE, TAKER, PlanLeg, TradePlan
 from pipeline.trader.quoting import Quote
@@ -76,7 +77,7 @@ def reprice(priced: Priced, rooms: risk.Rooms) -> Edge | None:
 
 def kelly_room(
     priced: Priced, edge: Edge, sizer: KellyPositionSizer, race_ppm: int, taken: Decimal
-) -> Decimal:
+) -> KellyRoom:
     """Dollars that Kelly allows: what its record says, and at most what leg risk and mismatch leave of the
     bankroll, less what open trades have `taken` of it.
 
@@ -85,7 +86,7 @@ def kelly_room(
     review = priced.direction.event.review
     recommended = sizer.get_recommended_position_size()
     if edge.cash <= 0 or priced.direction.kind == CLOSE:
-        return recommended
+        return KellyRoom(recommended, Fraction(0))
     mismatch = Fraction(review.mismatch if review else 1)
     fraction = arbitrage_fraction(
         edge.net_low / edge.cash,
@@ -94,7 +95,7 @@ def kelly_room(
         min(Fraction(PPM - race_ppm, PPM), 1 - mismatch),
         mismatch,
     )
-    return min(recommended, room(sizer.capital, fraction, taken))
+    return KellyRoom(min(recommended, room(sizer.capital, fraction, taken)), fraction)
 
 
 def plan_for(
@@ -106,10 +107,7 @@ def plan_for(
     assert edge.legs, "an edge has legs"
     legs = []
     for number, (plan, leg) in enumerate(zip(direction.legs, priced.legs, strict=True)):
-        polarity = plan.leg.polarity
-        if number and direction.kind == BASKET:
-            # Of two outcomes of which one must pay, each is against the other: so they are booked.
-            polarity = "same" if polarity == "inverse" else "inverse"
+        polarity = polarity_of(direction, number)
         names = plan.leg.venue, plan.leg.market, plan.outcome, plan.action, polarity
         legs.append(PlanLeg(*names, leg.scale, leg.fee))
     # A quote that is filled is hedged for what the pair pays if nothing is called off.
@@ -131,6 +129,14 @@ def plan_for(
         latency_ns=latency_ns,
         first=first,
     )
+
+
+def polarity_of(direction: Direction, number: int) -> str:
+    """How a leg's fills are booked: of two outcomes of which one must pay, each is against the other."""
+    polarity = direction.legs[number].leg.polarity
+    if number and direction.kind == BASKET:
+        return "same" if polarity == "inverse" else "inverse"
+    return polarity
 
 
 def intents_for(

@@ -27,27 +27,18 @@ from pipeline.trader.claims import is_left
 from pipeline.trader.evidence import intents_for, kelly_evidence, repair_evidence, trade_record
 from pipeline.trader.ledger import Ledger
 from pipeline.trader.orders import order_id_of
+from pipeline.trader.patience import Patience
 from pipeline.trader.plan import TradePlan
 from pipeline.trader.quoting import Quote
 from pipeline.trader.record import Record
-from pipeline.trader.repair import Choice, Impossible, choose, is_dust
+from pipeline.trader.repair import Impossible, choose, is_dust
 from pipeline.trader.switch import Switch
 from pipeline.trader.trade import Trade, TradeState
-from pipeline.trader.trade_steps import Timing
+from pipeline.trader.trade_steps import MS_NS, RETRY_NS, SECOND_NS, Timing
 
-MS_NS = 1_000_000
-SECOND_NS = 1_000_000_000
-ANSWER_NS = 500 * MS_NS
-"""Without any report for so long beyond its latency, an order is UNKNOWN and asked for."""
-ASK_EVERY_NS = 100 * MS_NS
-BOOKING_NS = 250 * MS_NS
-"""How long after its deadline a venue may take until it knows an order."""
 REPAIR_EVERY_NS = 100 * MS_NS
 """Least time between two tries to mend one trade: a missed order is not answered by a burst of them."""
-RETRY_NS = SECOND_NS
 ROLL_CALL_NS = SECOND_NS
-PATIENCE_NS = SECOND_NS
-"""How long a quote may rest on when what it filled is too little to be hedged."""
 LATENCY_SHARE = 8
 """A new latency counts as one of so many in the mean."""
 
@@ -76,7 +67,7 @@ class Executor:
         self._roll_call_ns = 0
         self._told: dict[str, TradeState] = {}
         self._repaired_ns: dict[str, int] = {}
-        self._waiting_ns: dict[str, int] = {}
+        self._patience = Patience()
         self._latency_ns: dict[str, int] = {}
         self.unresolved: set[str] = set()
         """Orders of an earlier run that nobody has answered for."""
@@ -94,15 +85,7 @@ class Executor:
         self._config = config
         self._dust_usd = Decimal(config.risk.max_dust_usd)
         self._order_ns = round(trader.order_seconds * SECOND_NS)
-        latency_ns = max(trader.paper_latency_ms * 2, trader.paper_latency_p95_ms) * MS_NS
-        self._timing = Timing(
-            answer_ns=ANSWER_NS + 2 * latency_ns,
-            ask_every_ns=ASK_EVERY_NS,
-            booking_ns=BOOKING_NS + trader.paper_booking_ms * MS_NS,
-            hedge_ns=round(trader.hedge_seconds * SECOND_NS),
-            retry_ns=RETRY_NS,
-            dust=self._is_dust,
-        )
+        self._timing = Timing.of(trader, self._is_dust)
 
     # -- what is sent ----------------------------------------------------------------------------
 
@@ -144,6 +127,40 @@ class Executor:
             return self._take_back(plan.trade_id, intents, Reason.EXPIRED)
         self._submit(approved)
         record.order_ns = self._clock.monotonic_ns()
+        return Reason.NONE
+
+    def close_out(
+        self,
+        plan: TradePlan,
+        orders: Sequence[OrderLeg],
+        looks: Sequence[Look | None],
+        held: Decimal,
+        record: Record,
+    ) -> Reason:
+        """Commit orders by which a person has `held` contracts of each leg sold, and send them, HALT or not,
+        for they make what is at stake smaller; NONE, or why they were not sent.
+        """
+        now = self._clock.monotonic_ns()
+        intents = intents_for(plan, orders, deadline_ns=now + self._order_ns)
+        if not all(self._ledger.counts_alike(plan.event_id, plan.legs[each.leg]) for each in intents):
+            return Reason.OFF_GRID
+        self._points.at("decided")
+        entry = trade_record(
+            self._run_id, record, plan, intents, looks, self._config,
+            decided_ns=now, edge=record.edge_evidence, kelly={},
+        )  # fmt: skip
+        try:
+            approved = risk.approve_flatten(
+                plan.trade_id, plan.event_id, held, intents,
+                lambda: self._ledger.commit(entry, plan, intents, now),
+            )  # fmt: skip
+        except JournalError as error:
+            self.journal_failed(error)
+            return Reason.JOURNAL
+        record.intent_ns = self._clock.monotonic_ns()
+        self._submit(approved)
+        record.order_ns = self._clock.monotonic_ns()
+        self._worker.counters.add("flatten_orders", len(intents))
         return Reason.NONE
 
     def cancel(self, trade: Trade) -> None:
@@ -246,7 +263,7 @@ class Executor:
                 self._ledger.end(trade)
                 self._told.pop(name, None)
                 self._repaired_ns.pop(name, None)
-                self._waiting_ns.pop(name, None)
+                self._patience.forget(name)
         alarmed = {name for name, trade in self._ledger.trades.items() if trade.alarmed}
         self.alone_ns = {name: at_ns for name, at_ns in self.alone_ns.items() if name in alarmed}
         if self.unresolved:
@@ -288,7 +305,7 @@ class Executor:
             plan, leg, quantity, looks, cash,
             partial(self._ledger.stock, plan.event_id), self._clock.wall_ns(),
         )  # fmt: skip
-        if self._waits(trade, choice, now):
+        if self._patience.waits(trade, choice, now):
             return
         if isinstance(choice, Impossible):
             trade.stuck()
@@ -319,26 +336,6 @@ class Executor:
             self._submit(approved)
             self._worker.counters.add("repairs")
             self._points.at("repair_sent")
-
-    def _waits(self, trade: Trade, choice: Choice | Impossible, now: int) -> bool:
-        """Whether more of a quote is waited for: what it filled is too little for the other venue's orders.
-
-        For a second; then the quote is cancelled, and what it filled is taken back.
-        """
-        name = trade.plan.trade_id
-        no_hedge = choice.other_reason if isinstance(choice, Choice) else choice.reason
-        small = no_hedge is Reason.BELOW_MINIMUM
-        hedged = isinstance(choice, Choice) and choice.purpose is Purpose.HEDGE
-        if hedged or not (small and self._rests(trade)):
-            self._waiting_ns.pop(name, None)
-            return False
-        if now - self._waiting_ns.setdefault(name, now) >= PATIENCE_NS:
-            trade.stuck()
-        return True
-
-    def _rests(self, trade: Trade) -> bool:
-        """Whether a quote of the trade may still be filled."""
-        return any(order.intent.style is Style.MAKER for order in trade.working())
 
     def _looks(self, plan: TradePlan) -> tuple[Look | None, Look | None]:
         """Both books as they are now."""

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 
 from pipeline.money import to_decimal
 from pipeline.trader.kelly_arbitrage import Exact
@@ -59,6 +60,20 @@ def net_per_dollar_day(net: Exact, cash: Exact, locked_ns: int | None) -> Fracti
         return Fraction(0)
     locked = UNKNOWN_LOCK_NS if locked_ns is None else max(locked_ns, LEAST_LOCK_NS)
     return Fraction(net) / Fraction(cash) * DAY_NS / locked
+
+
+class KellyRoom(NamedTuple):
+    """Dollars that Kelly allows, and the share of the bankroll that this very edge is worth: 0 where it
+    takes no cash.
+    """
+
+    dollars: Decimal
+    fraction: Fraction
+
+    @property
+    def ppm(self) -> int:
+        """The share in millionths."""
+        return int(self.fraction * 1_000_000)
 
 
 def room(bankroll: Decimal, fraction: Exact, taken: Decimal) -> Decimal:

@@ -146,6 +146,10 @@ class Maker:
         """Ask the gate, and open the quote at the size that passed."""
         desk, made = self._desk, quote
         self._waits_ns[record.opportunity.event_id] = now + PAUSE_NS
+        cooling = desk.cooling(record.opportunity.event_id, now)
+        if cooling is not None:
+            record.refuse(cooling.reason, cooling.value, cooling.limit)
+            return
 
         def again(rooms: risk.Rooms) -> Edge | None:
             nonlocal made
@@ -162,9 +166,12 @@ class Maker:
             expires_ns=now + SECOND_NS // 4, now_ns=now, wall_ns=self._clock.wall_ns(),
             race_ppm=PPM, quoted=quote.leg,
         )  # fmt: skip
-        kelly_usd = kelly_room(priced, quote.edge, desk.ledger.sizer, PPM, standing.exposure)
-        outcome = risk.gate(look, standing, desk.limits, kelly_usd, again)
+        kelly = kelly_room(priced, quote.edge, desk.ledger.sizer, PPM, standing.exposure)
+        record.bets(kelly)
+        outcome = risk.gate(look, standing, desk.limits, kelly.dollars, again)
+        desk.note_cash(look, standing, kelly.dollars, outcome)
         if isinstance(outcome, Refused):
+            record.priced(priced, quote.edge, desk.limits.hurdle_pct)
             record.refuse(outcome.reason, outcome.value, outcome.limit)
             return
         plan = plan_for(

@@ -13,8 +13,10 @@ from typing import Any
 
 from pipeline.model import FeeKind, FeeSchedule, Scale
 
-TAKER, MAKER_HEDGE = "taker", "maker_hedge"
-"""How a trade is opened: both legs take, or one rests as a quote and the other takes what it fills."""
+TAKER, MAKER_HEDGE, FLATTEN = "taker", "maker_hedge", "flatten"
+"""How a trade is opened: both legs take, or one rests as a quote and the other takes what it fills; or a
+person has what is held sold, both legs or (with `first`) the one that has no counterpart.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,11 @@ class TradePlan:
     race_ppm: int
     latency_ns: int
     first: int = -1
+
+    @property
+    def alone(self) -> bool:
+        """Whether it is to sell one leg that has no counterpart: then nothing of it can be uneven."""
+        return self.mode == FLATTEN and self.first >= 0
 
     def evidence(self) -> dict[str, object]:
         """Everything of the plan that the journal does not keep in columns of its own."""

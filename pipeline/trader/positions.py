@@ -319,6 +319,12 @@ class Positions:
         costs = (held.cost for held in self.holdings())
         return exact_sum(*self._cash.values(), *costs, self.unrealised(mark))
 
+    def pnl(self, mark: Mark) -> Decimal:
+        """What the account is worth now less all that was paid into it: every fee is in it, also of what is
+        open.
+        """
+        return EXACT.subtract(self.equity(mark), exact_sum(*self._start.values()))
+
     def day_pnl(
         self, wall_ns: int, mark: Mark, unwind: Mark | None = None, dust: Dust | None = None
     ) -> Decimal | None:

@@ -7,7 +7,7 @@ used by the trader's worker.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from pipeline.edge import Edge
@@ -17,9 +17,13 @@ from pipeline.model import (
     Reason,
 )
 from pipeline.money import to_micros
+from pipeline.pricing import Priced, lock_up, unwind_cost
+from pipeline.trader.kelly_portfolio import KellyRoom
 from pipeline.trader.plan import TAKER
 from pipeline.wire import Decision, Opportunity
 from shm.records import DecisionRow
+
+PPM = 1_000_000
 
 
 @dataclass(slots=True)
@@ -43,11 +47,25 @@ class Record:
     cash: Decimal = Decimal(0)
     fee: Decimal = Decimal(0)
     fee_high: Decimal = Decimal(0)
+    fee_first: Decimal = Decimal(0)
+    gross: Decimal = Decimal(0)
+    depth: Decimal = Decimal(0)
+    leg_risk: Decimal = Decimal(0)
+    lock_up: Decimal = Decimal(0)
+    look: Priced | None = None
+    hurdle_pct: Decimal = Decimal(0)
+    kelly_ppm: int = 0
+    wanted: Decimal = Decimal(0)
     edge_evidence: Mapping[str, object] = field(default_factory=dict)
     decide_ns: int = 0
     intent_ns: int = 0
     order_ns: int = 0
     fill_ns: int = 0
+
+    def bets(self, kelly: KellyRoom) -> None:
+        """What Kelly would bet on it before any limit; a close takes no cash, so nothing."""
+        self.kelly_ppm = kelly.ppm
+        self.wanted = kelly.dollars if kelly.fraction else Decimal(0)
 
     def refuse(self, reason: Reason, value: Decimal, limit: Decimal) -> None:
         """The check that failed, its number and its limit."""
@@ -70,8 +88,11 @@ class Record:
             return "fees_higher"
         return "fees_lower" if charged < self.fee else "fees_as_expected"
 
-    def priced(self, edge: Edge) -> None:
-        """What the last look made of it."""
+    def priced(self, look: Priced, edge: Edge, hurdle_pct: Decimal) -> None:
+        """What the last look made of it, at the size of `edge`."""
+        self.look, self.hurdle_pct = replace(look, edge=edge), hurdle_pct
+        self.gross, self.depth = edge.gross, edge.depth
+        self.fee_first = edge.legs[0].fee if edge.legs else edge.fee
         self.size_units, self.size_decimals = edge.size_units, edge.size_decimals
         self.last_look_bp, self.net, self.cash = edge.edge_bp, edge.net, edge.cash
         self.fee, self.fee_high = edge.fee, sum((leg.fee_high for leg in edge.legs), Decimal(0))
@@ -86,9 +107,17 @@ class Record:
         """When the newest of the books was published."""
         return max(leg.publish_ns for leg in self.opportunity.legs)
 
+    def _beside(self) -> None:
+        """The two costs beside the waterfall, by the scanner's own formulas; not on the way of the orders."""
+        look, self.look = self.look, None
+        if look is not None:
+            self.leg_risk = unwind_cost(look) * (PPM - self.opportunity.race_ppm) / PPM
+            self.lock_up = lock_up(look, self.hurdle_pct)
+
     def row(self) -> DecisionRow:
         """The decision for the screen."""
         seen = self.opportunity
+        self._beside()
         return DecisionRow(
             sequence=self.sequence,
             wall_ns=self.wall_ns,
@@ -119,6 +148,15 @@ class Record:
             intent_ns=self.intent_ns,
             order_ns=self.order_ns,
             fill_ns=self.fill_ns,
+            gross_micros=to_micros(self.gross),
+            depth_micros=to_micros(self.depth),
+            fee_buy_micros=to_micros(self.fee_first),
+            fee_sell_micros=to_micros(self.fee - self.fee_first),
+            leg_risk_micros=to_micros(self.leg_risk),
+            lock_up_micros=to_micros(self.lock_up),
+            kelly_ppm=self.kelly_ppm,
+            wanted_micros=to_micros(self.wanted),
+            trade_id=self.trade_id if self.intent_ns else "",
         )
 
     def message(self, run_epoch: int) -> Decision:

@@ -37,6 +37,8 @@ from pipeline.trader.plan import PlanLeg, TradePlan
 Stock = Callable[[PlanLeg], Decimal]
 """How much of a leg's outcome (or coin) is free to be sold at its venue, in contracts or coins."""
 
+LOT_TRIES = 64
+"""Two lots may have no multiple in common that is small: then so many smaller sizes are tried."""
 FREE = FeeSchedule(FeeKind.FLAT)
 """Charges nothing: to ask how large an order must be, no fee is needed."""
 
@@ -175,6 +177,58 @@ def choose(
         compared,
         f"for {money_text(compared)}: {'; '.join(texts)}",
         no[0].reason if no else Reason.NONE,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sale:
+    """An immediate order that sells `quantity` contracts of leg `leg`, and what it brings, in dollars: the
+    fee at one fill a level and at the worst split.
+    """
+
+    leg: int
+    order: OrderLeg
+    quantity: Decimal
+    brings: Decimal
+    fee: Decimal
+    fee_high: Decimal
+
+
+def sell_off(
+    plan: TradePlan,
+    quantity: Decimal,
+    looks: tuple[Look | None, Look | None],
+    stock: Stock,
+    now_wall_ns: int,
+) -> tuple[Sale, ...] | Refused:
+    """Orders that sell `quantity` contracts of both legs, or of the one that stands alone: on the terms of
+    repairs, in equal sizes, for as much as every leg's book shows; or the first thing that forbids it.
+    """
+    numbers = (plan.first,) if plan.alone else (0, 1)
+    money = _Money.of(plan)
+    for _ in range(LOT_TRIES):
+        ways = []
+        for at in numbers:
+            found = _way(plan, Purpose.CLOSE, at, quantity, looks[at], {}, stock, now_wall_ns)
+            if isinstance(found, Refused):
+                return found
+            ways.append(found)
+        size = min(way.size for way in ways)
+        if all(way.size == size for way in ways):
+            return tuple(_sale(way, size) for way in ways)
+        quantity = money.quantity(size)
+    return Refused(Reason.OFF_GRID, quantity, Decimal(0))
+
+
+def _sale(way: _Way, size: int) -> Sale:
+    taken, dollars = way.side.taken(size), way.money.dollars
+    return Sale(
+        way.leg,
+        way.order(),
+        way.money.quantity(size),
+        dollars(taken.amount),
+        dollars(taken.fee),
+        dollars(taken.fee_high),
     )
 
 

@@ -4,8 +4,9 @@ In: what the last look found, the account, the limits. Out: `Passed` or `Refused
 failed and its limit. What is only too large is cut, on both legs alike, priced again and checked again from
 the first check to the last. Pure; run by the trader.
 
-`approve` and `approve_repair` make the only type that a broker takes: out of `Passed`, or for an order that
-makes what stands without a hedge smaller, and in both cases after the intents were committed.
+`approve`, `approve_repair` and `approve_flatten` make the only type that a broker takes: out of `Passed`, for
+an order that makes what stands without a hedge smaller, or for orders that sell what is held; always after
+the intents were committed.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pipeline.money import to_decimal
 from pipeline.trader.broker import REPAIRS, Approved, OrderIntent, Purpose, Refused, Style
 from pipeline.trader.plan import MAKER_HEDGE
 from pipeline.trader.risk_checks import CHECKS, FIXED_REASONS, HOUR_NS, SIZE_REASONS
-from pipeline.trader.risk_limits import Account, Limits, Look, LookLeg
+from pipeline.trader.risk_limits import ZERO, Account, Limits, Look, LookLeg
 from pipeline.trader.risk_sizes import SIZES, Claim, Rooms, rooms, worst
 
 __all__ = [
@@ -36,10 +37,12 @@ __all__ = [
     "Passed",
     "Rooms",
     "approve",
+    "approve_flatten",
     "approve_repair",
     "failures",
     "gate",
     "rooms",
+    "short_of_cash",
 ]
 
 
@@ -90,16 +93,35 @@ def gate(
     return failed[0] if failed else Passed(look, kelly_usd)
 
 
+def short_of_cash(look: Look, account: Account, limits: Limits, kelly_usd: Decimal) -> dict[str, Decimal]:
+    """Dollars that the look, uncut, wants at each venue that has less, where of all limits of size cash is
+    what suffices least; {} where another limit does, or nothing is too large.
+    """
+    found = _least_room(look, account, limits, kelly_usd)
+    if found is None or found[0] is not Reason.VENUE_CASH:
+        return {}
+    wanted = look.venue_cash().items()
+    return {venue: amount for venue, amount in wanted if amount > max(ZERO, account.cash.get(venue, ZERO))}
+
+
 def _tightest(look: Look, account: Account, limits: Limits, kelly_usd: Decimal) -> Refused:
+    """The limit that leaves least of a trade which is too large, as the reason of its refusal."""
+    found = _least_room(look, account, limits, kelly_usd)
+    assert found is not None, "cut, but nothing is too large"
+    reason, claim = found
+    return Refused(reason, claim.value, claim.limit)
+
+
+def _least_room(
+    look: Look, account: Account, limits: Limits, kelly_usd: Decimal
+) -> tuple[Reason, Claim] | None:
     """Of the limits that the trade is too large for, the one with room for the least part of it."""
     found: tuple[Reason, Claim] | None = None
     for reason, claims in SIZES.items():
         claim = worst(claims(look, account, limits, kelly_usd))
         if claim is not None and (found is None or claim.tighter(found[1])):
             found = reason, claim
-    assert found is not None, "cut, but nothing is too large"
-    reason, claim = found
-    return Refused(reason, claim.value, claim.limit)
+    return found
 
 
 def approve(
@@ -169,3 +191,30 @@ def approve_repair(
     assert order.outcome == "base" or order.limit_ticks < dollar, "a contract for a dollar"
     commit()
     return Approved(trade_id, event_id, (intent,))
+
+
+def approve_flatten(
+    trade_id: str,
+    event_id: str,
+    held: Decimal,
+    intents: tuple[OrderIntent, ...],
+    commit: Callable[[], object],
+) -> Approved:
+    """Commit orders by which a person has what is held of an event sold, and approve them: one, or two of
+    equal size for a pair. What `commit` raises goes through.
+
+    Like a repair it passes in HALT and over every limit, for it makes what is at stake smaller: it is never
+    larger than `held`, the contracts that each of its legs has.
+    """
+    assert 1 <= len(intents) <= 2, f"{len(intents)} orders"
+    sizes = {to_decimal(each.order.size_units, each.order.scale.size_decimals) for each in intents}
+    assert len(sizes) == 1, f"a pair of {sizes}"
+    assert len({intent.leg for intent in intents}) == len(intents), "a leg twice"
+    for intent in intents:
+        order = intent.order
+        assert intent.purpose is Purpose.CLOSE and order.action == "sell", f"{order.action} closes nothing"
+        assert intent.style is Style.IOC, "it is sold at once, or not"
+        assert 0 < order.limit_ticks < 10**order.scale.price_decimals, "a contract for nothing or a dollar"
+    assert 0 < sizes.pop() <= held, "more than is held"
+    commit()
+    return Approved(trade_id, event_id, intents)

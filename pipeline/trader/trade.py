@@ -210,7 +210,7 @@ class Trade:
     def excess(self) -> Excess | None:
         """The leg that holds more, and by how much; None where they are equal."""
         first, second = self.quantities()
-        if first == second:
+        if first == second or self.plan.alone:
             return None
         return Excess(int(second > first), abs(EXACT.subtract(first, second)))
 
@@ -228,7 +228,7 @@ class Trade:
             return TradeState.UNHEDGED
         if uneven or self.working() or not self.orders:
             return TradeState.OPEN
-        if all(self.quantities()):
+        if all(self.quantities()) or (self.plan.alone and any(self.quantities())):
             return TradeState.HEDGED
         anything = any(order.filled_units for order in self.orders.values())
         return TradeState.UNWOUND if anything else TradeState.NOT_FILLED

@@ -1,6 +1,6 @@
 """Trade steps: what a trade may ask its executor to do, and how long it waits for what.
 
-In: nothing. Out: frozen values. Pure; made by `trade.Trade.step`, done by the executor.
+In: [trader] of the config. Out: frozen values. Pure; made by `trade.Trade.step`, done by the executor.
 """
 
 from __future__ import annotations
@@ -9,7 +9,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from pipeline.config import TraderConfig
 from pipeline.trader.plan import TradePlan
+
+MS_NS = 1_000_000
+SECOND_NS = 1_000_000_000
+ANSWER_NS = 500 * MS_NS
+"""Without any report for so long beyond its latency, an order is UNKNOWN and asked for."""
+ASK_EVERY_NS = 100 * MS_NS
+BOOKING_NS = 250 * MS_NS
+"""How long after its deadline a venue may take until it knows an order."""
+RETRY_NS = SECOND_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +47,19 @@ class Timing:
     hedge_ns: int
     retry_ns: int
     dust: Callable[[TradePlan, int, Decimal], bool]
+
+    @classmethod
+    def of(cls, trader: TraderConfig, dust: Callable[[TradePlan, int, Decimal], bool]) -> Timing:
+        """The times that follow from the latencies of the config."""
+        latency_ns = max(trader.paper_latency_ms * 2, trader.paper_latency_p95_ms) * MS_NS
+        return cls(
+            answer_ns=ANSWER_NS + 2 * latency_ns,
+            ask_every_ns=ASK_EVERY_NS,
+            booking_ns=BOOKING_NS + trader.paper_booking_ms * MS_NS,
+            hedge_ns=round(trader.hedge_seconds * SECOND_NS),
+            retry_ns=RETRY_NS,
+            dust=dust,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,7 @@ on after a restart. Only rows that changed are written. Used by the trader's wor
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from collections.abc import Iterable
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
@@ -17,7 +16,7 @@ from pipeline.trader.equity import POINTS, EquityPoint
 from pipeline.trader.events_view import EventPosition
 from pipeline.trader.holding import Mark
 from pipeline.trader.positions import Positions
-from pipeline.trader.window_rows import Titles, cash_row, equity_row, event_row, position_row
+from pipeline.trader.window_rows import CashFacts, Titles, cash_row, equity_row, event_row, position_row
 from shm import records
 from shm.histogram import histogram_section
 from shm.layout import Record, Section
@@ -28,6 +27,7 @@ MAX_VENUES = 16
 MAX_ORDERS = 128
 DECISIONS = 64
 OUTCOMES = 64
+FLATTENS = 16
 REJECTED = "rejected."
 COUNTERS = (
     "opportunities",
@@ -62,6 +62,8 @@ COUNTERS = (
     "holdings_compared",
     "holdings_differ",
     "unwatched",
+    "flattens",
+    "flatten_orders",
     *(REJECTED + reason.name.lower() for reason in Reason if reason is not Reason.NONE),
 )
 HOPS = (
@@ -69,6 +71,7 @@ HOPS = (
     "receive_to_decide",
     "decide_to_order",
     "order_to_fill",
+    "leg_gap",
     "socket_to_receive",
     "socket_to_order",
 )
@@ -88,6 +91,7 @@ def sections(max_positions: int) -> list[Section]:
         records.OUTCOME.section("outcomes", OUTCOMES),
         records.CALIBRATION.section("calibration", 1),
         records.DECISION.section("decisions", DECISIONS),
+        records.FLATTEN.section("flattens", FLATTENS),
         records.EQUITY.section("equity", POINTS, kept=True),
         histogram_section(HOPS),
     ]
@@ -121,6 +125,7 @@ class Window:
         self._summary = _Table(segment, "summary", records.SUMMARY)
         self._kelly = _Table(segment, "kelly", records.KELLY)
         self._orders = _Table(segment, "orders", records.ORDER)
+        self._flattens = _Table(segment, "flattens", records.FLATTEN)
         self._calibration = _Table(segment, "calibration", records.CALIBRATION)
         self._outcomes: RingWriter[records.OutcomeRow]
         self._outcomes = RingWriter(segment, "outcomes", records.OUTCOME)
@@ -138,12 +143,12 @@ class Window:
         positions: Positions,
         titles: Titles,
         mark: Mark,
-        reserved: Mapping[str, Decimal] | None = None,
+        facts: CashFacts | None = None,
     ) -> None:
-        """Show what is held and the cash of each venue; `reserved` is what open orders may take there."""
+        """Show what is held and the cash of each venue."""
         holdings = positions.holdings()
         self._positions.show(position_row(each, titles, mark) for each in holdings)
-        self._cash.show(cash_row(positions, venue, (reserved or {})) for venue in positions.venues())
+        self._cash.show(cash_row(positions, venue, facts or CashFacts()) for venue in positions.venues())
 
     def events(self, events: Iterable[EventPosition], titles: Titles) -> None:
         """Show what is held of each event."""
@@ -152,6 +157,10 @@ class Window:
     def orders(self, rows: Iterable[records.OrderRow]) -> None:
         """Show the orders that are on their way or rest: `window_rows.order_row` makes them."""
         self._orders.show(rows)
+
+    def flattens(self, rows: Iterable[records.FlattenRow]) -> None:
+        """Show the orders of people to close an event: `flatten.Flattener` makes them."""
+        self._flattens.show(rows)
 
     def summary(self, row: records.SummaryRow) -> None:
         """Show the totals: `window_rows.summary_row` makes them."""

@@ -6,8 +6,8 @@ and by the trader's worker.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from pipeline.money import to_micros
 from pipeline.trader.broker import OrderIntent
 from pipeline.trader.equity import EquityPoint
 from pipeline.trader.events_view import EventPosition
-from pipeline.trader.holding import ZERO, Holding, Mark
+from pipeline.trader.holding import ZERO, Holding, Key, Mark
 from pipeline.trader.kelly import KellyPositionSizer
 from pipeline.trader.positions import Positions
 from shm import records
@@ -37,7 +37,9 @@ Titles = Mapping[str, Title]
 @dataclass(frozen=True, slots=True)
 class Totals:
     """What the summary says beside the account. `day_pnl` is None where nobody knows it; `halted_wall_ns` is
-    0 while nothing is halted. `resume_wall_ns` is when the bot was last resumed, 0 for never.
+    0 while nothing is halted. `resume_wall_ns` is when the bot was last resumed, 0 for never. `ended` counts
+    trades whose orders went out and that came to an end, `executed` those of them that hold both legs;
+    `leg_gap_ns` is half of the gaps between their legs' first fills, and 99 of 100.
     """
 
     mode: str
@@ -53,6 +55,18 @@ class Totals:
     unknown_orders: int = 0
     resolving: int = 0
     quotes: int = 0
+    approved: int = 0
+    executed: int = 0
+    ended: int = 0
+    max_drawdown: Decimal = ZERO
+    drawdown: Decimal = ZERO
+    peak: Decimal = ZERO
+    leg_gap_ns: tuple[int, int] = (0, 0)
+
+    @property
+    def fill_rate_ppm(self) -> int:
+        """The share of the trades that ended which hold both legs; -1 while none has ended."""
+        return self.executed * PPM // self.ended if self.ended else -1
 
 
 NO_TITLE = Title("(not configured)", "", 0)
@@ -84,10 +98,46 @@ def position_row(holding: Holding, titles: Titles, mark: Mark) -> records.Positi
     )
 
 
-def cash_row(positions: Positions, venue: str, reserved: Mapping[str, Decimal]) -> records.CashRow:
-    """The cash of a venue; `reserved` is by venue what open orders may still take."""
-    amounts = positions.start_cash(venue), positions.cash(venue), positions.locked(venue)
-    return records.CashRow(venue, *(to_micros(amount) for amount in (*amounts, reserved.get(venue, ZERO))))
+@dataclass(frozen=True, slots=True)
+class CashFacts:
+    """What is said of venues' cash beside the account, each by venue: what open orders may still take; how
+    often its cash was what sufficed least, and the most that was wanted; the earliest and the latest close
+    (wall clock) of what is held there.
+    """
+
+    reserved: Mapping[str, Decimal] = field(default_factory=dict)
+    wants: Mapping[str, tuple[int, Decimal]] = field(default_factory=dict)
+    closes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
+def cash_row(positions: Positions, venue: str, facts: CashFacts) -> records.CashRow:
+    """The cash of a venue."""
+    refused, wanted = facts.wants.get(venue, (0, ZERO))
+    next_free_wall_ns, all_free_wall_ns = facts.closes.get(venue, (0, 0))
+    return records.CashRow(
+        venue=venue,
+        start_micros=to_micros(positions.start_cash(venue)),
+        cash_micros=to_micros(positions.cash(venue)),
+        locked_micros=to_micros(positions.locked(venue)),
+        reserved_micros=to_micros(facts.reserved.get(venue, ZERO)),
+        refused=refused,
+        wanted_micros=to_micros(wanted),
+        next_free_wall_ns=next_free_wall_ns,
+        all_free_wall_ns=all_free_wall_ns,
+    )
+
+
+def closes_by_venue(positions: Positions, close_wall_ns: Callable[[Key], int]) -> dict[str, tuple[int, int]]:
+    """The earliest and the latest close of what is open at each venue, of those that `close_wall_ns` knows
+    (0: it does not).
+    """
+    found: dict[str, tuple[int, int]] = {}
+    for held in positions.holdings():
+        at_ns = close_wall_ns(held.key) if held.open_quantity else 0
+        if at_ns:
+            first, last = found.get(held.key.venue, (at_ns, at_ns))
+            found[held.key.venue] = min(first, at_ns), max(last, at_ns)
+    return found
 
 
 def event_row(event: EventPosition, titles: Titles) -> records.EventPositionRow:
@@ -144,12 +194,22 @@ def summary_row(
         resolving=totals.resolving,
         quotes=totals.quotes,
         updated_ns=now_ns,
+        approved=totals.approved,
+        executed=totals.executed,
+        max_drawdown_micros=to_micros(totals.max_drawdown),
+        drawdown_micros=to_micros(totals.drawdown),
+        peak_micros=to_micros(totals.peak),
+        leg_gap_p50_ns=totals.leg_gap_ns[0],
+        leg_gap_p99_ns=totals.leg_gap_ns[1],
+        fill_rate_ppm=totals.fill_rate_ppm,
+        pnl_micros=to_micros(positions.pnl(mark)),
     )
 
 
-def kelly_row(sizer: KellyPositionSizer) -> records.KellyRow:
-    """The sizer's record and what it recommends."""
+def kelly_row(sizer: KellyPositionSizer, max_order_usd: Decimal = ZERO) -> records.KellyRow:
+    """The sizer's record and what it recommends, beside what any trade may use."""
     record, kelly, trend = sizer.statistics, sizer.calculate_kelly_fraction(), sizer.trend
+    odds = record.avg_win / record.avg_loss if record.avg_loss else 0
     factor = record.profit_factor
     return records.KellyRow(
         total_trades=record.total_trades,
@@ -173,6 +233,10 @@ def kelly_row(sizer: KellyPositionSizer) -> records.KellyRow:
         capital_micros=to_micros(sizer.capital),
         mode=sizer.kelly_mode.value,
         computed_wall_ns=sizer.recalculated_wall_ns,
+        odds_ppm=int(odds * PPM),
+        mode_ppm=int(kelly.kelly_fraction * sizer.kelly_mode.share * PPM),
+        cap_ppm=int(sizer.cap * PPM),
+        order_micros=to_micros(max_order_usd),
     )
 
 

@@ -19,14 +19,16 @@ from pipeline.clock import Clock, SleepWatch
 from pipeline.config import Config
 from pipeline.crash import from_environment
 from pipeline.decision_log import DECISIONS_FILE, DecisionLog
+from pipeline.flatten import FLATTEN_FILE
 from pipeline.halt import HALT_FILE
 from pipeline.journal import Journal, JournalError
 from pipeline.journal_records import LEDGER_FILE, FillRecord, RunRecord, standing
 from pipeline.lifecycle import Worker
 from pipeline.model import Action, MarketResult, Reason
-from pipeline.trader.calibration import Calibration, outcome_of, outcome_row, shown_of
+from pipeline.trader.calibration import Calibration, leg_gap_ns, outcome_of, outcome_row, shown_of
 from pipeline.trader.desk import Desk
 from pipeline.trader.executor import Executor
+from pipeline.trader.flatten import Flattener
 from pipeline.trader.ledger import Ledger
 from pipeline.trader.maker import Maker
 from pipeline.trader.order_line import PaperLine
@@ -55,6 +57,8 @@ END_NS = 1_500_000_000
 """How long an orderly end waits for what is on its way; the supervisor kills after two seconds."""
 # The same refusal of the same direction is counted each time but listed once in this time.
 REPEAT_NS = 1_000_000_000
+COUNTED = ("trades", "opportunities", "rejected", "approved", "hedged", "unwound", "not_filled")
+"""Counters that the totals tell."""
 ENDS = {
     TradeState.HEDGED: (Action.EXECUTED, Reason.NONE, "hedged"),
     TradeState.UNWOUND: (Action.UNWOUND, Reason.UNHEDGED_LEG, "unwound"),
@@ -108,8 +112,9 @@ class Trader:
         self._oversight = Oversight(self.worker, self.account, self.executor, self._broker, switch, self.desk)
         self._probe = Probe(run_directory, self._sealer, header.epoch, self._inbox)
         self.maker = Maker(self.desk, clock, header.epoch, self._boot_id)
+        self.flattener = Flattener(self.desk, self.worker, run_directory / FLATTEN_FILE, self._boot_id)
         self.calibration = Calibration()
-        self._show = Show(self._window, self.desk, self.account)
+        self._show = Show(self._window, self.desk, self.account, clock.wall_ns())
         self._points = points
         self._records: dict[str, Record] = {}
         # Trades of an earlier run whose end nobody has been told.
@@ -165,6 +170,9 @@ class Trader:
             self._sequence += 1
             if record.action is Action.APPROVED:
                 self.worker.counters.add("quotes")
+            self._opened(record)
+        for record in self.flattener.turn(self._sequence):
+            self._sequence += 1
             self._opened(record)
         self._finish_all(self.executor.turn())
         now = self._clock.monotonic_ns()
@@ -262,9 +270,11 @@ class Trader:
         if record is None:
             return  # A trade of an earlier run: its decision was told there.
         record.fill_ns = max((fill.at_ns for fill in fills), default=0)
-        record.settle(action, reason, min(first, second), abs(first - second))
+        size = max(first, second) if plan.alone else min(first, second)
+        record.settle(action, reason, size, abs(first - second))
         if state is TradeState.HEDGED:
             self._hops.record("order_to_fill", record.fill_ns - record.order_ns)
+            self._hops.record("leg_gap", leg_gap_ns(fills))
             self.worker.counters.add(record.fee_counter(fills))
         self._publish(record)
 
@@ -325,10 +335,14 @@ class Trader:
         wall_ns = self._clock.wall_ns()
         halt = self._oversight.watch(now, wall_ns)
         counters = self.worker.counters
-        counts = {name: counters.get(name) for name in ("trades", "opportunities", "rejected")}
-        resolving = len(self.executor.unresolved)
-        self._show.account(now, wall_ns, counts, halt, resolving=resolving, quotes=self.maker.quotes)
+        counts = {name: counters.get(name) for name in COUNTED}
+        resolving, gaps = len(self.executor.unresolved), self._hops.summary("leg_gap")
+        self._show.account(
+            now, wall_ns, counts, halt,
+            resolving=resolving, quotes=self.maker.quotes, leg_gap_ns=(gaps.p50_ns, gaps.p99_ns),
+        )  # fmt: skip
         self._window.calibration(self.calibration.value())
+        self._window.flattens(self.flattener.rows())
 
     def _cancel_old(self) -> None:
         """Before anything else: end what rests of an earlier run, as soon as the broker is there."""

@@ -116,7 +116,7 @@ class FakeRun:
         self.orders = Histograms(segment, TRADER_HOPS, self.clock.monotonic_ns())
         refused = {"rejected__no_edge": 9, "rejected__venue_cash": 2}
         self.count("trader", TRADER_COUNTERS, trades=4, opportunities=17, **refused)
-        summary = records.SUMMARY.empty()._replace(realised_micros=2_500_000, unrealised_micros=-1_000_001)
+        summary = records.SUMMARY.empty()._replace(pnl_micros=1_499_999)
         TableWriter(segment, "summary", records.SUMMARY).put(0, summary._replace(mode="taker", updated_ns=1))
         table = TableWriter(segment, "positions", records.POSITION)
         held = (("fed", "kalshi", "yes", 1200), ("fed", "kraken", "no", 1250), ("btc", "kraken", "base", 5))

@@ -17,7 +17,7 @@ from pipeline.trader.equity import EVERY_NS, POINTS, EquityCurve, EquityPoint
 from pipeline.trader.events_view import event_positions
 from pipeline.trader.kelly import KellyPositionSizer
 from pipeline.trader.window import COUNTERS, DECISIONS, MAX_ORDERS, OUTCOMES, Window, sections
-from pipeline.trader.window_rows import Title, Totals, kelly_row, order_row, summary_row
+from pipeline.trader.window_rows import CashFacts, Title, Totals, kelly_row, order_row, summary_row
 from shm import records
 from shm import segment as segments
 from shm.segment import Segment, View
@@ -64,7 +64,7 @@ def test_an_account_is_shown_to_the_millionth(segment: Segment, tmp_path: Path) 
     window, positions = Window(segment), account()
     positions.apply(a_pair())
     positions.apply_fill(fill(5, "kalshi", "yes", "0.6", "4", trade="t2"))
-    window.account(positions, TITLES, no_mark, {"kalshi": D("1.25")})
+    window.account(positions, TITLES, no_mark, CashFacts({"kalshi": D("1.25")}))
     window.events(event_positions(positions, no_mark), TITLES)
     view = segments.attach(tmp_path, "trader")
     shown = [row for _, row in TableReader(view, "positions", records.POSITION).rows()]
@@ -148,7 +148,7 @@ def test_totals_say_what_is_not_known(
         mode="both", trades=3, opportunities=9, rejected=6, unhedged=1, fees_micros=280_000,
         day_pnl_micros=micros, day_known=known, exposure_micros=11_700_000, net_exposure_micros=2_400_000,
         locked_profit_micros=420_000, halted=1, halt_cause="UNHEDGED e", halted_wall_ns=DAY, quotes=2,
-        updated_ns=NOW,
+        updated_ns=NOW, fill_rate_ppm=-1, pnl_micros=-280_000,
     )  # fmt: skip
 
 
@@ -158,7 +158,7 @@ def test_kelly_is_shown_with_all_its_statistics(segment: Segment, tmp_path: Path
     for result in (5, 5, -2, 5):
         sizer.add_trade(D(result))
     sizer.refresh(DAY)
-    Window(segment).kelly(kelly_row(sizer))
+    Window(segment).kelly(kelly_row(sizer, D(10)))
     row = TableReader(segments.attach(tmp_path, "trader"), "kelly", records.KELLY).get(0)
     assert row == records.KellyRow(
         total_trades=4, winning_trades=3, losing_trades=1, win_rate_ppm=750_000, avg_win_micros=5_000_000,
@@ -166,14 +166,14 @@ def test_kelly_is_shown_with_all_its_statistics(segment: Segment, tmp_path: Path
         largest_loss_micros=2_000_000, consecutive_losses=0, max_consecutive_losses=1,
         recent_win_rate_ppm=750_000, trend=0, kelly_ppm=650_000, safe_ppm=100_000, confidence_ppm=200_000,
         prior=0, recommended_micros=20_000_000, capital_micros=1_000_000_000, mode="half",
-        computed_wall_ns=DAY,
+        computed_wall_ns=DAY, odds_ppm=2_500_000, mode_ppm=325_000, cap_ppm=100_000, order_micros=10_000_000,
     )  # fmt: skip
 
 
 def test_a_record_without_a_loss_has_no_profit_factor() -> None:
     """It is -1 and not a division by nothing."""
     row = kelly_row(KellyPositionSizer(D(1000)))
-    assert (row.profit_factor_ppm, row.prior, row.computed_wall_ns) == (-1, 1, 0)
+    assert (row.profit_factor_ppm, row.odds_ppm, row.prior, row.computed_wall_ns) == (-1, 0, 1, 0)
 
 
 def test_orders_are_shown_while_they_are_open(segment: Segment, tmp_path: Path) -> None:
