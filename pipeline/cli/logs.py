@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.cli.common import FAILED, OK, USAGE, add_data, complain, last_config, not_running, say
-from pipeline.cli.logs_files import Line, Merged, workers_in
-from pipeline.cli.logs_text import as_json, clean, rendered
 from pipeline.cli.moments import HELP, parse_moment
 from pipeline.cli.parser import did_you_mean
 from pipeline.clock import SystemClock, moment_text
 from pipeline.logs import LEVELS, log_directory
+from pipeline.logs_files import Merged, workers_in
+from pipeline.logs_text import Line, as_json, clean, rendered
 from pipeline.places import instance_of, shm_directory
 from pipeline.status import attach_all, counters
 

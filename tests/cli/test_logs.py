@@ -6,48 +6,27 @@ import json
 import os
 import pty
 import random
-import re
 import signal
 import subprocess
 import sys
-import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pipeline.cli import logs_files, logs_text
+from pipeline import logs_files
 from pipeline.cli.common import FAILED, NOT_RUNNING, OK, USAGE
 from pipeline.cli.main import main
 from pipeline.cli.moments import parse_moment
-from pipeline.clock import SystemClock
 from pipeline.config_operations import LogsConfig
 from pipeline.logs import log_directory, open_log
 from pipeline.places import instance_of, shm_directory
 from shm import segment as segments
 from shm.tables import ErrorTable, error_section
+from tests.support.log_lines import ESCAPES, line, write
 from tests.support.rest_venue import until
 
 ROOT = Path(__file__).resolve().parents[2]
-ESCAPES = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-
-
-def stamp(seconds: float) -> str:
-    return f"2026-11-21T10:{int(seconds) // 60:02}:{seconds % 60:06.3f}+00:00"
-
-
-def line(seconds: float, event: str, level: str = "info", worker: str = "w", **fields: object) -> str:
-    head = {"time": stamp(seconds), "level": level, "worker": worker, "event": event}
-    return json.dumps({**head, **fields})
-
-
-def write(data: Path, name: str, lines: list[str]) -> Path:
-    path = log_directory(data) / name
-    path.parent.mkdir(exist_ok=True)
-    path.write_text("".join(f"{text}\n" for text in lines), "utf-8")
-    return path
 
 
 @pytest.fixture
@@ -153,20 +132,6 @@ def test_only_as_much_is_read_as_the_last_lines_need(tmp_path: Path, ask: Ask) -
     few.close()
 
 
-def test_memory_does_not_grow_with_the_logs(tmp_path: Path) -> None:
-    """Merging large files holds a line of each at a time."""
-    for worker in "abc":
-        write(tmp_path, f"{worker}.jsonl", [line(n / 10, "x" * 500, worker=worker) for n in range(4000)])
-    merged = logs_files.Merged(log_directory(tmp_path), [])
-    tracemalloc.start()
-    count = sum(1 for _ in merged.lines())
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    merged.close()
-    assert count == 12_000
-    assert peak < 2_000_000
-
-
 BROKEN = {
     "cut": b'{"time": "2026-11-21T10:00:02.000+00:00", "lev',
     "not JSON": b"Traceback (most recent call last):",
@@ -200,27 +165,6 @@ def test_a_line_that_is_not_ours_harms_no_other(tmp_path: Path, ask: Ask, broken
     assert not ESCAPES.search(text)
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.binary(max_size=300), st.floats(min_value=0, max_value=2e9))
-def test_no_bytes_stop_the_reader(raw: bytes, before: float) -> None:
-    """Whatever lies in a log file, it is a line, keeps its place, and is harmless on a terminal."""
-    found = logs_files.parse(raw, "w", before)
-    assert found.at >= before
-    assert "\x1b" not in logs_text.rendered(found, colour=False)
-    json.loads(logs_text.as_json(found))
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.dictionaries(st.text(st.characters(), max_size=5), st.text(st.characters(), max_size=20), max_size=4)
-)
-def test_nothing_that_is_logged_reaches_the_terminal_as_a_command(fields: dict[str, str]) -> None:
-    """D9: markup, escape sequences and direction marks of market titles are shown as text."""
-    text = json.dumps({"time": stamp(1), "level": "info", "worker": "w", **fields})
-    shown = logs_text.rendered(logs_files.parse(text.encode(), "w", 0.0), colour=False)
-    assert not ESCAPES.search(shown.replace("\n    ", ""))
-
-
 def test_colours_are_for_terminals_and_only_by_level(tmp_path: Path) -> None:
     """D9 on a real terminal: a warning is coloured, its content is escaped, and NO_COLOR is obeyed."""
     write(tmp_path, "w.jsonl", [line(1, "\x1b]0;title\x07", "warning", title="[red]\x1b[2J\x9b31m")])
@@ -240,53 +184,6 @@ def test_colours_are_for_terminals_and_only_by_level(tmp_path: Path) -> None:
     assert "\\x1b]0;title\\x07" in plain
     assert "\x1b" not in plain
     assert "\x9b" not in coloured
-
-
-def test_followed_lines_come_once_each_through_every_rotation(tmp_path: Path) -> None:
-    """While writers rotate under a reader, each line is read once and in its worker's order."""
-    directory = log_directory(tmp_path)
-    writers = {name: open_log(name, tmp_path, LogsConfig(max_mb=1, files=5)) for name in ("a", "b")}
-    merged = logs_files.Merged(directory, [])
-    seen: dict[str, list[int]] = {"a": [], "b": []}
-
-    def take(found: list[logs_files.Line]) -> None:
-        for each in found:
-            assert each.fields is not None
-            seen[each.worker].append(each.fields["number"])
-
-    take(list(merged.lines()))
-    chance = random.Random(5)
-    for number in range(2000):
-        for log in writers.values():
-            log.info("line", number=number, text="x" * 2000)
-        if chance.random() < 0.02:
-            take(merged.fresh())
-    take(merged.fresh())
-    merged.close()
-    for log in writers.values():
-        log.close()
-    assert seen == {"a": list(range(2000)), "b": list(range(2000))}
-
-
-def test_a_followed_line_is_shown_when_it_is_whole(tmp_path: Path) -> None:
-    """Half a line waits for its other half; a file that was cut or removed is read from its beginning."""
-    path = write(tmp_path, "w.jsonl", [line(1, "1")])
-    log = logs_files.WorkerLog(path.parent, "w")
-    assert len(list(log.lines())) == 1
-    with path.open("a") as file:
-        file.write(line(2, "2")[:20])
-    assert list(log.fresh()) == []
-    with path.open("a") as file:
-        file.write(line(2, "2")[20:] + "\n")
-    assert [each.fields and each.fields["event"] for each in log.fresh()] == ["2"]
-    path.write_text(line(3, "3") + "\n")
-    assert [each.fields and each.fields["event"] for each in log.fresh()] == ["3"]
-    write(tmp_path, "w.jsonl.1", [line(0, "older")])
-    path.unlink()
-    assert list(log.fresh()) == []
-    write(tmp_path, "w.jsonl", [line(4, "4")])
-    assert [each.fields and each.fields["event"] for each in log.fresh()] == ["4"]
-    log.close()
 
 
 def test_follow_shows_new_lines_of_old_and_new_workers(tmp_path: Path) -> None:
@@ -373,32 +270,3 @@ def test_errors_are_counted_over_all_processes(tmp_path: Path, ask: Ask) -> None
         for segment in made:
             segment.close(unlink=True)
         directory.rmdir()
-
-
-def test_a_reader_of_a_running_log_sees_whole_lines(tmp_path: Path) -> None:
-    """A writer in another process that is killed leaves no line half, and the reader no line out."""
-    script = (
-        "import sys; from pathlib import Path; from pipeline.logs import open_log\n"
-        "log = open_log('w', Path(sys.argv[1]))\n"
-        "n = 0\n"
-        "while True: log.info('line', number=n, text='x' * 1000); n += 1\n"
-    )
-    writer = subprocess.Popen([sys.executable, "-c", script, str(tmp_path)], cwd=ROOT)
-    found: list[logs_files.Line] = []
-    try:
-        until(lambda: log_directory(tmp_path).joinpath("w.jsonl").exists())
-        merged = logs_files.Merged(log_directory(tmp_path), [])
-        found += merged.lines()
-        clock = SystemClock()
-        for _ in range(20):
-            found += merged.fresh()
-            clock.sleep(0.01)
-    finally:
-        writer.kill()
-        writer.wait()
-    found += merged.fresh()
-    merged.close()
-    assert all(each.fields for each in found)
-    numbers = [each.fields["number"] for each in found if each.fields]
-    assert numbers == list(range(numbers[0], numbers[0] + len(numbers)))
-    assert len(numbers) > 100
