@@ -51,8 +51,8 @@ _pack_screen = struct.Struct("6q").pack_into
 _levels_of = struct.Struct("2q").iter_unpack
 
 # Cells of a connection row; each is valid by itself.
-(C_STATE, C_PROOF_NS, C_SINCE_NS, C_RECONNECTS, C_LAST_SEQUENCE, C_FRAMES, C_MARKETS) = range(7)
-CONNECTION_WORDS = 7 + lo.SPARE_WORDS
+(C_STATE, C_PROOF_NS, C_SINCE_NS, C_RECONNECTS, C_LAST_SEQUENCE, C_FRAMES, C_MARKETS, C_PING_NS) = range(8)
+CONNECTION_WORDS = 8 + lo.SPARE_WORDS
 
 
 class BookRow(NamedTuple):
@@ -77,7 +77,9 @@ class BookRow(NamedTuple):
 
 
 class ConnectionRow(NamedTuple):
-    """One connection. `proof_ns` is the last proof that the venue is alive on it."""
+    """One connection. `proof_ns` is the last proof that the venue is alive on it, `ping_ns` how long it took
+    to answer the last ping, 0 while it has answered none.
+    """
 
     state: int
     proof_ns: int
@@ -86,6 +88,7 @@ class ConnectionRow(NamedTuple):
     last_sequence: int
     frames: int
     markets: int
+    ping_ns: int = 0
 
 
 BOOK_DRAWING = (

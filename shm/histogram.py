@@ -131,6 +131,10 @@ class Histograms:
             value = 0
         counts[value] += 1
 
+    def summary(self, name: str) -> Summary:
+        """What was recorded under a name since the segment's file was made."""
+        return _summary(self._totals[name].tolist())
+
     def rotate(self, now_ns: int) -> bool:
         """Move the snapshots on if a minute has passed since the last time; call it once a turn."""
         if now_ns - self._rotated_ns < ROTATE_NS:

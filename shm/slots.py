@@ -15,8 +15,13 @@ any direction.
 from __future__ import annotations
 
 from array import array
+from typing import TYPE_CHECKING
 
 from shm.layout import ROW_HEAD_WORDS, SLOT_COUNT, Placed
+
+if TYPE_CHECKING:
+    from numpy import int64
+    from numpy.typing import NDArray
 
 READ_TRIES = 16
 
@@ -65,7 +70,7 @@ class SlotReader:
 
     def __init__(self, cells: memoryview[int], placed: Placed) -> None:
         self._cells = cells
-        self._words = placed.section.words
+        self._words = self.words = placed.section.words
         self._slot_words = placed.section.slot_words
         step = placed.section.row_words
         self._rows = range(placed.offset, placed.offset + placed.section.rows * step, step)
@@ -79,6 +84,21 @@ class SlotReader:
     def number(self, row: int) -> int:
         """The row's published number; 0 for never. It only grows, so it tells whether to read again."""
         return self._cells[self._rows[row]]
+
+    def numbers(self) -> list[int]:
+        """The published number of every row: equal lists mean an unchanged table."""
+        return self._cells[self._rows.start : self._rows.stop : self._rows.step].tolist()
+
+    def matrix(self) -> NDArray[int64]:
+        """The section as a read-only numpy view of the memory itself: head and slots, a line a row.
+
+        Nothing in it may be believed as it is: `shm.slot_copy` does what it takes.
+        """
+        # Only readers of whole tables pay for numpy.
+        import numpy as np
+
+        cells = np.frombuffer(self._cells[self._rows.start : self._rows.stop], dtype=np.int64)
+        return cells.reshape(len(self._rows), self._rows.step)
 
     def published(self) -> list[int]:
         """The rows that were ever published: most tables are far longer than what is in them."""

@@ -60,6 +60,15 @@ class TableReader(Generic[RowT]):
         """The row's published number; equal numbers mean an unchanged row."""
         return self._slots.number(row)
 
+    def numbers(self) -> list[int]:
+        """The published number of every row; equal lists mean an unchanged table."""
+        return self._slots.numbers()
+
+    @property
+    def retries(self) -> int:
+        """Reads that were overtaken by the writer and tried again."""
+        return self._slots.retries
+
     def get(self, row: int) -> RowT | None:
         """The row, or None if it was never published or kept changing while it was read."""
         found = self._slots.read(row)
