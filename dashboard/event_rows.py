@@ -1,7 +1,7 @@
-"""Event rows: what the scanner wrote about each direction, as pairs to and fro and as lines of their own.
+"""Event rows: what the scanner wrote about a direction, as one row of the screen, and holdings as another.
 
-In: rows of the scanner's table, legs from the feeds' memory. Out: `EventView`, `LineView`, and holdings in
-the event's terms. Run by `source` once a tick.
+In: rows of the scanner's table, legs from the feeds' pictures. Out: `EventView`, `LineView`, and holdings in
+the event's terms. `event_table` asks for a view when a row is drawn, `source` for holdings once a tick.
 """
 
 from __future__ import annotations
@@ -9,22 +9,27 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from dashboard.snapshot import EdgeView, EventView, LegView, LineView, PositionLeg, PositionView
-from shm.records import EventRow, PositionRow
+from dashboard.event_layout import Named
+from dashboard.event_views import (
+    EdgeView,
+    EventView,
+    LegView,
+    LineView,
+)
+from dashboard.snapshot import PositionLeg, PositionView
+from shm.records import EventPositionRow, EventRow, PositionRow
 
-# Kinds whose two directions buy the same and sell the same, one the other way round.
-PAIR_KINDS = ("binary", "spot")
 MODEL = "model"
 # Kinds that are hedged by holding as much of every leg.
 EQUAL_KINDS = ("basket", "complement")
-MAX_REMEMBERED = 4096
+MAX_REMEMBERED = 16_384
 
 # venue, market, inverse -> the leg as its feed shows it
 LegReader = Callable[[str, str, bool], LegView]
 
 
 class EventRows:
-    """Turns rows into views, and remembers what positions need while the scanner is away."""
+    """Remembers what positions need while the scanner is away."""
 
     def __init__(self) -> None:
         # Whether the YES of (venue, market) is the event's NO.
@@ -34,35 +39,20 @@ class EventRows:
         # How many legs the events of EQUAL_KINDS have.
         self._equal: dict[str, int] = {}
 
-    def views(
-        self, rows: Iterable[EventRow], leg: LegReader, now_ns: int
-    ) -> tuple[tuple[EventView, ...], tuple[LineView, ...]]:
-        """One view per event and pair of markets, one per other direction; in the scanner's order."""
-        pairs: dict[tuple[str, frozenset[tuple[str, str]]], dict[int, EventRow]] = {}
-        lines = []
+    def remember(self, rows: Iterable[Named]) -> None:
+        """Note the polarity of all legs, how many legs must be equal, and the kinds."""
         for row in rows:
-            self._remember(row)
-            if row.kind in PAIR_KINDS:
-                legs = ((row.buy_venue, row.buy_market), (row.sell_venue, row.sell_market))
-                # Of a pair, even numbers buy its first leg and odd ones its second.
-                pairs.setdefault((row.event_id, frozenset(legs)), {})[row.direction % 2] = row
-            else:
-                lines.append(_line(row, leg, now_ns))
-        return tuple(_pair(found, leg, now_ns) for found in pairs.values()), tuple(lines)
-
-    def _remember(self, row: EventRow) -> None:
-        """Note the polarity of both legs, and how many legs must be equal."""
+            self.kinds[row.event_id, row.direction] = row.kind
+            self._inverse[row.buy_venue, row.buy_market] = bool(row.buy_inverse)
+            self._inverse[row.sell_venue, row.sell_market] = bool(row.sell_inverse)
+            if row.kind in EQUAL_KINDS:
+                self._equal[row.event_id] = row.legs
         remembered: tuple[dict[Any, Any], ...] = (self._inverse, self._equal, self.kinds)
         for known in remembered:
-            if len(known) >= MAX_REMEMBERED:
-                known.clear()
-        self.kinds[row.event_id, row.direction] = row.kind
-        self._inverse[row.buy_venue, row.buy_market] = bool(row.buy_inverse)
-        self._inverse[row.sell_venue, row.sell_market] = bool(row.sell_inverse)
-        if row.kind in EQUAL_KINDS:
-            self._equal[row.event_id] = row.legs
+            while len(known) > MAX_REMEMBERED:
+                del known[next(iter(known))]
 
-    def position(self, rows: list[PositionRow]) -> PositionView:
+    def position(self, rows: list[PositionRow], total: EventPositionRow | None) -> PositionView:
         """One event's holdings in its YES terms; several outcomes of one market are netted.
 
         EQUAL_KINDS are hedged by holding as much of every leg, anything else by YES against NO.
@@ -88,6 +78,8 @@ class EventRows:
             size_decimals=decimals,
             cost_micros=sum(row.cost_micros for row in rows),
             unrealised_micros=sum(row.unrealised_micros for row in rows) if marked else None,
+            total=total,
+            outcomes=tuple(rows),
         )
 
 
@@ -101,9 +93,10 @@ def _held(each: dict[tuple[str, str], int]) -> Iterator[PositionLeg]:
         yield PositionLeg(venue, most, len(sizes))
 
 
-def _pair(rows: dict[int, EventRow], leg: LegReader, now_ns: int) -> EventView:
+def pair_view(even: EventRow | None, odd: EventRow | None, leg: LegReader, now_ns: int) -> EventView:
     """An event from one or both of its directions; the even one buys the first leg."""
-    row = rows.get(0) or rows[1]
+    row = even or odd
+    assert row is not None, "a pair has a direction"
     bought = leg(row.buy_venue, row.buy_market, bool(row.buy_inverse))
     sold = leg(row.sell_venue, row.sell_market, bool(row.sell_inverse))
     return EventView(
@@ -111,15 +104,15 @@ def _pair(rows: dict[int, EventRow], leg: LegReader, now_ns: int) -> EventView:
         title=row.title,
         kind=row.kind,
         close_wall_ns=row.close_wall_ns,
-        legs=(bought, sold) if 0 in rows else (sold, bought),
+        legs=(bought, sold) if even is not None else (sold, bought),
         edges=(
-            _edge(rows[0], now_ns) if 0 in rows else None,
-            _edge(rows[1], now_ns) if 1 in rows else None,
+            _edge(even, now_ns) if even is not None else None,
+            _edge(odd, now_ns) if odd is not None else None,
         ),
     )
 
 
-def _line(row: EventRow, leg: LegReader, now_ns: int) -> LineView:
+def line_view(row: EventRow, leg: LegReader, now_ns: int) -> LineView:
     """A direction by itself: its one or two named legs as their venues publish them."""
     named = [(row.buy_venue, row.buy_market, row.buy_action, row.buy_outcome)]
     if row.legs > 1:
@@ -157,6 +150,14 @@ def _edge(row: EventRow, now_ns: int) -> EdgeView:
         annual_bp=row.annual_bp,
         race_ppm=row.race_ppm,
         race_count=row.race_count,
+        gross_micros=row.gross_micros,
+        depth_micros=row.depth_micros,
+        fee_buy_micros=row.fee_buy_micros,
+        fee_sell_micros=row.fee_sell_micros,
+        leg_risk_micros=row.leg_risk_micros,
+        lock_up_micros=row.lock_up_micros,
+        mismatch_ppm=row.mismatch_ppm,
+        life_ns=max(0, now_ns - row.born_ns) if row.born_ns else None,
     )
 
 

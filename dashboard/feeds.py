@@ -1,43 +1,30 @@
-"""Feeds: what one venue's memory file says, as legs of events and as a line about the venue.
+"""Feeds: what one venue's memory file says, followed through restarts: its books, and a line about it.
 
-In: an attached feed segment. Out: `LegView` and `VenueView`. Run by `source` once a tick; a book
-that did not change is not copied again. What a book is worth is judged by `model.book_state` alone.
+In: an attached feed segment. Out: a `FeedPicture` of all its books, and a `VenueView`. Run by `source` once
+a tick; a book that did not change is not copied again.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable
+import numpy as np
+from numpy import int64
+from numpy.typing import NDArray
 
 from dashboard.attachment import Attachment
-from dashboard.snapshot import CONNECTED, LegView, VenueView
-from pipeline.model import (
-    BookFlag,
-    BookState,
-    ConnectionState,
-    Ladder,
-    Level,
-    MarketResult,
-    MarketStatus,
-    StateLimits,
-    book_state,
-)
-from shm.books import (
-    BOOK_HEAD_WORDS,
-    BOOKS,
-    CONNECTIONS,
-    MARKETS,
-    BookReader,
-    BookRow,
-    ConnectionRow,
-)
+from dashboard.event_views import LadderView
+from dashboard.feed_picture import ASK_UNITS, Directory, FeedPicture, Life, page_columns
+from dashboard.rates import Rate
+from dashboard.snapshot import CONNECTED, VenueView
+from pipeline.model import BookFlag, ConnectionState, StateLimits
+from shm.books import BOOK_HEAD_WORDS, BOOKS, CONNECTIONS, MARKETS, BookReader, ConnectionRow
 from shm.layout import SLOTS
-from shm.records import MARKET, MarketRow
-from shm.segment import View
-from shm.tables import read_counters
+from shm.records import MARKET
+from shm.segment import SegmentError, View
+from shm.slot_copy import SlotCopy
+from shm.statistics import STATISTICS, Statistics, read_statistics
 
-RATE_SPAN_NS = 3_000_000_000
-RATE_SAMPLES = 32
+NO_MARKETS = Directory([])
+LEVEL_WORDS = 4  # a level of each side
 
 
 class FeedMemory:
@@ -46,70 +33,59 @@ class FeedMemory:
     def __init__(self, venue: str, attachment: Attachment, limits: StateLimits) -> None:
         self.venue = venue
         self.attachment = attachment
-        self._limits = limits
+        self.limits = limits
+        self.rate = Rate()
         self._generation = 0
         self._reader: BookReader | None = None
-        self._books: dict[int, BookRow] = {}
-        self._markets: dict[str, tuple[int, MarketRow]] = {}
+        self._copy: SlotCopy | None = None
+        self._directory = NO_MARKETS
+        self._directory_version = 0
         self._connections: list[ConnectionRow] = []
         self._counters: dict[str, int] = {}
-        self._frames: deque[tuple[int, int]] = deque(maxlen=RATE_SAMPLES)
+        self._statistics = Statistics()
+        self._retries = 0
+        self.picture = FeedPicture(venue, NO_MARKETS, *_nothing(), self._life(0))
 
     def refresh(self, now_ns: int) -> None:
-        """Follow the segment, and copy its directory, connections and counters."""
+        """Follow the segment, and take a picture of its books."""
         self.attachment.refresh()
         view = self.attachment.view
-        if view is None:
-            return
-        if self.attachment.generation != self._generation:
+        if view is not None and self.attachment.generation != self._generation:
             self._generation = self.attachment.generation
-            self._reader = BookReader(view) if _is_feed(view) else None
-            self._books = {}
-        if self._reader is None:
-            return
-        table = self.attachment.rows(MARKETS, MARKET)
-        self._markets = {row.market: (index, row) for index, row in table.all()} if table else {}
-        self._connections = self._reader.connections()
-        self._counters = read_counters(view)
-        self._sample(now_ns)
+            self._open(view)
+        if view is not None and self._reader is not None:
+            self._read_directory()
+            self._connections = self._reader.connections()
+            self._counters = self.attachment.counters()
+            self._statistics = _statistics(view)
+            self.rate.note(now_ns, self._counters.get("frames", 0))
+        numbers = words = None
+        if self._copy is not None:
+            self._copy.refresh()
+            numbers, words = self._copy.numbers, self._copy.words
+        if numbers is None or words is None:
+            numbers, words = _nothing()
+        self.picture = FeedPicture(self.venue, self._directory, numbers, words, self._life(now_ns))
 
-    def leg(self, market: str, now_ns: int, *, inverse: bool) -> LegView:
-        """The market as a leg of an event; `inverse` turns the book round, once (DESIGN 4)."""
-        found = self._markets.get(market)
-        book = self._book(*found) if found is not None else None
-        state = self._state(book, now_ns)
-        if found is None:
-            return LegView(self.venue, market, state)
-        row = found[1]
-        status = _status(row)
-        if book is None or row.price_decimals < 0 or row.size_decimals < 0:
-            return LegView(self.venue, market, state, status=status[0], result=status[1])
-        bid, ask = _top(book.bids), _top(book.asks)
-        if inverse:
-            one = 10**row.price_decimals
-            bid, ask = _mirrored(ask, one), _mirrored(bid, one)
-        return LegView(
-            self.venue,
-            market,
-            state,
-            bid,
-            ask,
-            row.price_decimals,
-            row.size_decimals,
-            max(0, now_ns - book.socket_ns) if book.socket_ns else None,
-            *status,
-            BookFlag(book.flags),
-        )
+    def ladder(self, market: str, now_ns: int, *, inverse: bool) -> LadderView:
+        """A market's book to full depth, as it is now."""
+        found = self._directory.markets.get(market)
+        book = None
+        if found is not None and self._reader is not None and found[0] < len(self._reader):
+            book = self._reader.get(found[0])
+        seen = FeedPicture(self.venue, self._directory, *_nothing(), self._life(now_ns))
+        return seen.ladder(market, book, inverse=inverse)
 
     def line(self, now_ns: int) -> VenueView:
         """The venue as a whole."""
-        books = [self._book(index, row) for index, row in self._markets.values()]
-        live = sum(self._state(book, now_ns) is BookState.LIVE for book in books)
+        picture, statistics = self.picture, self._statistics
         used = [row for row in self._connections if _used(row)]
         weakest = min(used, key=_strength, default=None)
         proof_ns = weakest.proof_ns if weakest is not None else 0
         proof_age_ns = max(0, now_ns - proof_ns) if proof_ns else 0
-        alive = self.attachment.alive(now_ns, self._limits.heartbeat_ns)
+        alive = self.attachment.alive(now_ns, self.limits.heartbeat_ns)
+        flags = picture.flags()
+        lag_ns = (statistics.lag_p50_ns, statistics.lag_p99_ns) if statistics.lag_samples else None
         return VenueView(
             name=self.venue,
             alive=alive,
@@ -117,68 +93,74 @@ class FeedMemory:
             connections=len(used),
             beat_age_ns=self.attachment.beat_age_ns(now_ns),
             proof_age_ns=proof_age_ns,
-            silent=not proof_ns or proof_age_ns > self._limits.proof_ns,
-            rate=self._rate() if alive else 0.0,
+            silent=not proof_ns or proof_age_ns > self.limits.proof_ns,
+            rate=self.rate.a_second() if alive else 0.0,
             frames=self._counters.get("frames", 0),
-            books=len(books),
-            live_books=live,
+            books=picture.books,
+            live_books=picture.live_books(),
             gaps=self._counters.get("gaps", 0),
             bad_frames=self._counters.get("bad_frames", 0),
             reconnects=self._counters.get("reconnects", 0),
-            simulated=any(book is not None and book.flags & BookFlag.SIM for book in books),
-            witnessed_ns=_oldest_witness(books, now_ns),
+            simulated=bool(flags & BookFlag.SIM),
+            witnessed_ns=picture.witnessed_ns(),
+            flags=flags,
+            subscriptions=statistics.subscriptions,
+            lag_ns=lag_ns,
+            ping_ns=max((row.ping_ns for row in used), default=0) or None,
+            rates=self.rate.last_minute(),
         )
 
-    def _book(self, index: int, market: MarketRow) -> BookRow | None:
-        """The market's book; None before its first publication and while the row changes hands."""
-        reader = self._reader
-        assert reader is not None
-        if index >= len(reader):
-            return None
-        known = self._books.get(index)
-        if known is None or known.number != reader.number(index):
-            # A writer that overtakes every try leaves us the copy of an earlier tick.
-            known = reader.get(index) or known
-            if known is not None:
-                self._books[index] = known
-        return known if known is not None and known.incarnation == market.incarnation else None
+    @property
+    def read_again(self) -> int:
+        """How often a book was under its feed's hands and was read again."""
+        here = self._copy.read_again if self._copy is not None else 0
+        whole = self._reader.retries if self._reader is not None else 0
+        return self._retries + here + whole
 
-    def _state(self, book: BookRow | None, now_ns: int) -> BookState:
-        """What the book is worth now."""
+    def _open(self, view: View) -> None:
+        """Readers of a new segment; none where it is not drawn as a feed's."""
+        self._retries = self.read_again
+        self._reader = self._copy = None
+        self._directory, self._directory_version = NO_MARKETS, 0
+        self._connections, self._counters, self._statistics = [], {}, Statistics()
+        if not _is_feed(view):
+            return
+        try:
+            self._reader = BookReader(view)
+        except SegmentError:
+            return
+        columns = page_columns(self._reader.depth)
+        self._copy = SlotCopy(view.slots(BOOKS, max(columns) + 1), columns)
+
+    def _read_directory(self) -> None:
+        """The directory, made anew only where it changed."""
+        table = self.attachment.rows(MARKETS, MARKET)
+        if table is None:
+            return
+        rows = table.all()
+        if table.version != self._directory_version:
+            self._directory, self._directory_version = Directory(rows), table.version
+
+    def _life(self, now_ns: int) -> Life:
         view = self.attachment.view
-        stored = BookState.EMPTY
-        proof_ns = socket_ns = 0
-        if book is not None:
-            known = book.state in BookState.__members__.values()
-            stored = BookState(book.state) if known else BookState.GAP
-            socket_ns = book.socket_ns
-            if 0 <= book.connection < len(self._connections):
-                proof_ns = self._connections[book.connection].proof_ns
-        return book_state(
-            stored,
-            retired=self.attachment.retired,
-            heartbeat_ns=view.header.heartbeat_ns if view is not None else 0,
-            proof_ns=proof_ns,
-            socket_ns=socket_ns,
-            now_ns=now_ns,
-            limits=self._limits,
-        )
+        heartbeat_ns = view.header.heartbeat_ns if view is not None else 0
+        return Life(now_ns, self.attachment.retired, heartbeat_ns, self.limits, self._connections)
 
-    def _sample(self, now_ns: int) -> None:
-        """Note the count of frames; a count that went back belongs to a new file."""
-        frames = self._counters.get("frames", 0)
-        if self._frames and frames < self._frames[-1][1]:
-            self._frames.clear()
-        self._frames.append((now_ns, frames))
-        while now_ns - self._frames[0][0] > RATE_SPAN_NS and len(self._frames) > 2:
-            self._frames.popleft()
 
-    def _rate(self) -> float | None:
-        """Frames a second over the last RATE_SPAN_NS, or None until two counts are known."""
-        if len(self._frames) < 2 or self._frames[-1][0] == self._frames[0][0]:
-            return None
-        (from_ns, first), (to_ns, last) = self._frames[0], self._frames[-1]
-        return (last - first) * 1e9 / (to_ns - from_ns)
+def _nothing() -> tuple[NDArray[int64], NDArray[int64]]:
+    """Numbers and words of a feed without books."""
+    return np.zeros(0, int64), np.zeros((0, ASK_UNITS + 1), int64)
+
+
+def _statistics(view: View) -> Statistics:
+    """The feed's gauges; zeros where it has none, or draws them otherwise."""
+    section = view.sections().get(STATISTICS)
+    if section is None or section.kind == SLOTS or section.words < len(Statistics._fields):
+        return Statistics()
+    try:
+        return read_statistics(view)
+    except SegmentError:
+        return Statistics()
 
 
 def _is_feed(view: View) -> bool:
@@ -187,18 +169,8 @@ def _is_feed(view: View) -> bool:
     if not {BOOKS, MARKETS, CONNECTIONS} <= sections.keys():
         return False
     books, markets = sections[BOOKS], sections[MARKETS]
-    shaped = books.kind == markets.kind == SLOTS and books.words >= BOOK_HEAD_WORDS
+    shaped = books.kind == markets.kind == SLOTS and books.words >= BOOK_HEAD_WORDS + LEVEL_WORDS
     return shaped and markets.words == MARKET.words
-
-
-def _top(ladder: Ladder) -> Level | None:
-    """The best level, if there is one."""
-    return ladder[0] if ladder else None
-
-
-def _mirrored(level: Level | None, one_ticks: int) -> Level | None:
-    """A level of NO as one of YES: its price is 1 - price."""
-    return None if level is None else (one_ticks - level[0], level[1])
 
 
 def _strength(connection: ConnectionRow) -> tuple[bool, int]:
@@ -216,16 +188,3 @@ def _connection_state(connection: ConnectionRow | None) -> ConnectionState:
     if connection is None or connection.state not in ConnectionState.__members__.values():
         return ConnectionState.DOWN
     return ConnectionState(connection.state)
-
-
-def _status(row: MarketRow) -> tuple[MarketStatus, MarketResult]:
-    """Status and result of a market as enums; unknown numbers count as nothing said."""
-    status = row.status if row.status in MarketStatus.__members__.values() else 0
-    result = row.result if row.result in MarketResult.__members__.values() else 0
-    return MarketStatus(status), MarketResult(result)
-
-
-def _oldest_witness(books: Iterable[BookRow | None], now_ns: int) -> int | None:
-    """How long ago REST agreed with the book that it agreed with longest ago; None if one never was."""
-    oldest = min((book.witness_ns if book is not None else 0 for book in books), default=0)
-    return max(0, now_ns - oldest) if oldest else None

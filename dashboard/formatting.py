@@ -12,7 +12,7 @@ from datetime import UTC, datetime, tzinfo
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 from functools import lru_cache
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len, get_character_cell_size, set_cell_size
 
 from pipeline.model import to_text
 from pipeline.money import to_decimal
@@ -21,18 +21,43 @@ SECOND_NS = 1_000_000_000
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 
 # Letters and signs that take no cell, or that the terminal would obey: controls, marks, surrogates.
-_DROPPED = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me")
+# Terminals do not agree on how wide a spacing mark (Mc) is.
+_DROPPED = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp", "Mn", "Me", "Mc")
+# Some terminals turn a run of such letters round, and the numbers beside it with them.
+_RIGHT_TO_LEFT = ("R", "AL", "AN")
+# Two of these are a flag, as wide as the terminal likes; the letters that they stand for are one cell each.
+_FLAG_LETTERS = {0x1F1E6 + at: chr(ord("A") + at) for at in range(26)}
+# Letters without a shape: blank, and in some terminals wide.
+_BLANK_LETTERS = dict.fromkeys((0x115F, 0x1160, 0x3164, 0xFFA0))
 _MEDIUM_USD, _HIGH_USD = 20, 50
+_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _LETTERS = {"kalshi": "K", "polymarket": "P", "kraken": "Kr", "coinbase": "C"}
 
 
 @lru_cache(maxsize=4096)
 def clean(text: str) -> str:
-    """`text` without control, format or combining characters, so that it can only be read."""
+    """`text` as signs of one or two cells each that can only be read: nothing is obeyed, joined, or hidden.
+
+    Controls, formats, marks and what takes no cell go; flags become their letters, any space a space. A
+    letter that is written from right to left becomes "?": Unicode's rules would let it move its neighbours.
+    """
     if text.isascii() and text.isprintable():
         return text
-    signs = unicodedata.normalize("NFC", text)
-    return "".join(sign for sign in signs if unicodedata.category(sign) not in _DROPPED)
+    signs = unicodedata.normalize("NFC", text).translate(_FLAG_LETTERS | _BLANK_LETTERS)
+    return "".join(map(_clean_sign, signs))
+
+
+@lru_cache(maxsize=4096)
+def _clean_sign(sign: str) -> str:
+    """One sign of `clean`'s result: itself, a space, "?" or nothing."""
+    if sign.isascii() and sign.isprintable():
+        return sign
+    category = unicodedata.category(sign)
+    if category in _DROPPED or not get_character_cell_size(sign):
+        return ""
+    if category == "Zs":
+        return " "
+    return "?" if unicodedata.bidirectional(sign) in _RIGHT_TO_LEFT else sign
 
 
 def fit(text: str, cells: int, align: str = "left") -> str:
@@ -131,10 +156,60 @@ def up_text(span_ns: int) -> str:
     return f"{days}d {text}" if days else text
 
 
+def duration_text(span_ns: int) -> str:
+    """The same in a column of 8 cells: 2:14:09, from 100 hours on 4d04h, from 100 days on 365d."""
+    seconds = max(0, span_ns) // SECOND_NS
+    if seconds >= 100 * HOUR_S:
+        return span_text(span_ns)
+    return f"{seconds // HOUR_S}:{seconds % HOUR_S // MINUTE_S:02}:{seconds % MINUTE_S:02}"
+
+
+def millis_text(span_ns: int | None) -> str:
+    """A latency in ms, without the unit, in at most 8 cells: 0.04, 1.3, 18, -5.0, 12,345; "-" for none.
+
+    Negative ones are shown: a venue's clock may be ahead of ours.
+    """
+    if span_ns is None:
+        return "-"
+    millis = to_decimal(span_ns, 6)
+    if abs(millis) >= 10**6:
+        return ">16 min" if millis > 0 else "<-16min"
+    places = 2 if abs(millis) < Decimal("0.995") else 1 if abs(millis) < Decimal("9.95") else 0
+    text = f"{millis:,.{places}f}" if millis else "0"
+    return "0" if not text.strip("-0.") else text
+
+
 def clock_text(wall_ns: int, zone: tzinfo | None = None) -> str:
     """Time of day of a wall-clock stamp, in the machine's own zone unless one is given."""
-    moment = datetime.fromtimestamp(wall_ns // SECOND_NS, UTC)
-    return f"{moment.astimezone(zone):%H:%M:%S}"
+    return f"{_moment(wall_ns, zone):%H:%M:%S}"
+
+
+def stamp_text(wall_ns: int, zone: tzinfo | None = None) -> str:
+    """The same to the millisecond: 14:02:51.204."""
+    return f"{clock_text(wall_ns, zone)}.{wall_ns % SECOND_NS // 1_000_000:03}"
+
+
+def tick_text(wall_ns: int, span_ns: int, zone: tzinfo | None = None) -> str:
+    """A time at an axis of `span_ns`: 14:02:51 where that is minutes, 14:02 for hours, 21 Nov for days.
+
+    Days are those of the zone; months are always in English.
+    """
+    moment = _moment(wall_ns, zone)
+    if span_ns < 5 * MINUTE_S * SECOND_NS:
+        return f"{moment:%H:%M:%S}"
+    return (
+        f"{moment:%H:%M}" if span_ns < 2 * DAY_S * SECOND_NS else f"{moment.day} {_MONTHS[moment.month - 1]}"
+    )
+
+
+def _moment(wall_ns: int, zone: tzinfo | None) -> datetime:
+    return datetime.fromtimestamp(wall_ns // SECOND_NS, UTC).astimezone(zone)
+
+
+def signed_size(units: int, decimals: int) -> str:
+    """A size with its sign; 0 without."""
+    sign = "+" if units > 0 else "-" if units < 0 else ""
+    return sign + size_text(abs(units), decimals)
 
 
 def usd_text(micros: int, *, sign: bool = False) -> str:
@@ -142,6 +217,53 @@ def usd_text(micros: int, *, sign: bool = False) -> str:
     cents = to_decimal(abs(micros), 6).quantize(Decimal("0.01"))
     lead = "-" if micros < 0 and cents else "+" if sign and cents else ""
     return f"{lead}${cents:,}"
+
+
+def axis_usd_text(micros: int) -> str:
+    """Dollars at an axis in at most 9 cells, cut: +$14, -$0.50, $0, +$1.2k, +$3.4M; cents only below $10."""
+    lead = "-" if micros < 0 else "+" if micros else ""
+    value = to_decimal(abs(micros), 6)
+    if value >= 10**15:
+        return f"{lead}>$999T"
+    for floor, sign in ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**4, "k")):
+        if value >= floor:
+            divisor = 1000 if sign == "k" else floor
+            text = f"{(value / divisor).quantize(Decimal('0.1'), ROUND_DOWN)}".removesuffix(".0")
+            return f"{lead}${text}{sign}"
+    if value == value.to_integral_value() or value >= 10:
+        return f"{lead}${value.quantize(Decimal(1), ROUND_DOWN)}"
+    places = "0.01" if value >= Decimal("0.01") else "0.000001"
+    text = format(value.quantize(Decimal(places), ROUND_DOWN), "f")
+    return f"{lead}${text if places == '0.01' else text[1:].rstrip('0')}"
+
+
+def count_text(count: int | None) -> str:
+    """A count with its thousands: 6,742,113; "-" where nobody counts."""
+    return "-" if count is None else f"{count:,}"
+
+
+def bytes_text(count: int | None) -> str:
+    """Memory in at most 5 cells, in powers of 1024, rounded up: 512B, 61M, 2.1M, 1.4G; "-" for none."""
+    if count is None:
+        return "-"
+    if count < 1000:
+        return f"{max(0, count)}B"
+    shift = next((shift for shift in (10, 20, 30, 40) if count <= 999 << shift), 50)
+    tenths = -(-count * 10 >> shift)
+    sign = "KMGTP"[shift // 10 - 1]
+    if tenths >= 9990:
+        return f">999{sign}"
+    return f"{tenths // 10}.{tenths % 10}{sign}" if tenths < 100 else f"{-(-tenths // 10)}{sign}"
+
+
+def cpu_text(permille: int | None) -> str:
+    """A share of one core in per cent with one decimal: 11.2; "-" where it was not measured."""
+    return "-" if permille is None else f"{permille // 10}.{permille % 10}"
+
+
+def percent_text(ppm: int | None, places: int = 1) -> str:
+    """Parts per million as per cent, halves to even: 71.0 %, with `places` 0: 71 %; "-" for none."""
+    return "-" if ppm is None else f"{to_decimal(ppm, 4):.{places}f} %"
 
 
 def number_text(micros: int) -> str:

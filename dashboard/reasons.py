@@ -172,6 +172,11 @@ def reason_word(reason: int, *, has_numbers: bool) -> str:
     return told.blank or "--"
 
 
+def grid_words() -> list[tuple[str, str]]:
+    """Every word that stands in the grid instead of an edge, with what it says."""
+    return [(one.word or one.blank, one.plain) for one in _TABLE.values() if one.word or one.blank]
+
+
 def reason_sentence(reason: int, value_micros: int, limit_micros: int) -> str:
     """A reason with the number that failed and what it failed: "edge 42 < 50 bp"."""
     known = _member(reason)

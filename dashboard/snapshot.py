@@ -13,10 +13,26 @@ from functools import reduce
 from operator import or_
 from typing import Protocol
 
-from pipeline.model import BookFlag, BookState, ConnectionState, Level, MarketResult, MarketStatus
-from shm.records import CashRow, DecisionRow, KellyRow, SummaryRow
+from dashboard.event_views import NO_FLAGS, EventDetail, Events, LegView, ListedEvents
+from pipeline.model import BookFlag, ConnectionState
+from shm.records import (
+    AlertRow,
+    CalibrationRow,
+    CashRow,
+    DecisionRow,
+    EquityRow,
+    ErrorRow,
+    EventPositionRow,
+    FlattenRow,
+    KellyRow,
+    LifeRow,
+    OrderRow,
+    OutcomeRow,
+    PositionRow,
+    ReplayRow,
+    SummaryRow,
+)
 
-NO_FLAGS = BookFlag(0)
 # States of a connection in which prices may arrive.
 CONNECTED = (ConnectionState.UP, ConnectionState.POLLING)
 
@@ -68,6 +84,16 @@ class VenueView:
     simulated: bool
     witnessed_ns: int | None = None
     """Age of the oldest agreement of a book with the venue's REST; None while one has none."""
+    flags: BookFlag = NO_FLAGS
+    """The flags of all its books together."""
+    subscriptions: int = 0
+    lag_ns: tuple[int, int] | None = None
+    """What the venue's clock says a message took to us: half of them, and 99 of 100, less than this. May be
+    negative: clocks differ. None while nothing was measured."""
+    ping_ns: int | None = None
+    """How long the venue took to answer the last ping; None where it was not asked or measured."""
+    rates: tuple[float, ...] = ()
+    """Messages a second, a value a second, oldest first, of the last minute that this reader watched."""
 
     @property
     def connected(self) -> bool:
@@ -82,79 +108,6 @@ class VenueView:
         if self.connection in CONNECTED and self.silent:
             return "silent"
         return self.connection.name.lower().replace("_", " ")
-
-
-@dataclass(frozen=True, slots=True)
-class LegView:
-    """One market of an event; `bid` and `ask` (ticks, units) are in the event's YES terms."""
-
-    venue: str
-    market: str
-    state: BookState
-    bid: Level | None = None
-    ask: Level | None = None
-    price_decimals: int = 0
-    size_decimals: int = 0
-    age_ns: int | None = None
-    status: MarketStatus = MarketStatus.UNKNOWN
-    result: MarketResult = MarketResult.NONE
-    flags: BookFlag = NO_FLAGS
-
-
-@dataclass(frozen=True, slots=True)
-class EdgeView:
-    """One direction as the scanner evaluated it; numbers mean something only with `has_numbers`."""
-
-    buy_venue: str
-    sell_venue: str
-    has_numbers: bool
-    edge_bp: int
-    gross_bp: int
-    reason: int
-    value_micros: int
-    limit_micros: int
-    confidence: int
-    size_units: int
-    size_decimals: int
-    age_ns: int
-    net_micros: int = 0
-    cash_micros: int = 0
-    annual_bp: int = 0
-    race_ppm: int = 0
-    race_count: int = 0
-    """How many lives the race is measured on; 0 where it is the prior."""
-
-
-@dataclass(frozen=True, slots=True)
-class EventView:
-    """One event on one pair of venues: edges[0] buys the first leg, edges[1] the second."""
-
-    id: str
-    title: str
-    kind: str
-    close_wall_ns: int
-    legs: tuple[LegView, LegView]
-    edges: tuple[EdgeView | None, EdgeView | None]
-
-
-@dataclass(frozen=True, slots=True)
-class LineView:
-    """One direction that is no pair of venues to and fro: a complement, a basket, an implication, a
-    ladder, a model, or a held pair to close.
-
-    `legs` are the named ones of `count`, in their book's own terms, and `deals` what is done with each:
-    action and outcome. `odds` are the model's low, middle and high in millionths, None for arbitrage.
-    """
-
-    id: str
-    title: str
-    kind: str
-    close_wall_ns: int
-    count: int
-    legs: tuple[LegView, ...]
-    deals: tuple[tuple[str, str], ...]
-    edge: EdgeView
-    odds: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +136,10 @@ class PositionView:
     size_decimals: int
     cost_micros: int
     unrealised_micros: int | None
+    total: EventPositionRow | None = None
+    """The trader's own line of the event: what is hedged, exposed, locked in; None before it wrote one."""
+    outcomes: tuple[PositionRow, ...] = ()
+    """What is held of each outcome, as the trader wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +155,30 @@ class WorkerView:
     beat_age_ns: int | None
     exits: int = 0
     exit_text: str = ""
+    cpu_permille: int | None = None
+    """Of one core; None where it was not measured within the last seconds. So for memory and files."""
+    rss_bytes: int | None = None
+    descriptors: int | None = None
+    rate: float | None = None
+    """What it does a second, in `rate_word`s: None where nothing of it is counted."""
+    rate_word: str = ""
+    errors: tuple[ErrorRow, ...] = ()
+    """Its distinct errors, the latest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsView:
+    """What config.toml sets and a figure on the screen stands against."""
+
+    exposure_micros: int
+    day_loss_micros: int
+    losses: int
+    """In a row."""
+    half_life_ms: int
+    edge_bp: int = 0
+    """From which on an edge is large enough."""
+    event_micros: int = 0
+    """At stake in one event."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,31 +189,50 @@ class Snapshot:
     wall_ns: int
     run: RunView = RunView()
     venues: tuple[VenueView, ...] = ()
-    events: tuple[EventView, ...] = ()
-    lines: tuple[LineView, ...] = ()
+    events: Events = ListedEvents()  # noqa: RUF009 - it cannot change
     kinds: Mapping[tuple[str, int], str] = field(default_factory=dict)
     """What each direction is that was ever seen, by event and number."""
+    singles: tuple[LegView, ...] = ()
+    """Books that no direction of the scanner's names."""
     scanner_alive: bool = False
     trader_alive: bool = False
     decisions: tuple[DecisionRow, ...] = ()
+    """The last 64, newest first."""
     positions: tuple[PositionView, ...] = ()
     cash: tuple[CashRow, ...] = ()
+    orders: tuple[OrderRow, ...] = ()
+    flattens: tuple[FlattenRow, ...] = ()
+    """The last orders of people to close all of an event, newest first."""
+    outcomes: tuple[OutcomeRow, ...] = ()
+    """The last trades as predicted and as they came, newest first."""
+    calibration: CalibrationRow | None = None
+    equity: tuple[EquityRow, ...] = ()
+    """What the account was worth, oldest first."""
     summary: SummaryRow | None = None
     kelly: KellyRow | None = None
+    limits: LimitsView | None = None
+    """None while the run's configuration could not be read."""
+    refusals: Mapping[int, int] = field(default_factory=dict)
+    """How often the trader refused for each `model.Reason`, over this run."""
+    counters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """The counters of every worker but the feeds, by its name."""
+    alerts: tuple[AlertRow, ...] = ()
+    """The observer's last alerts, newest first."""
+    lives: tuple[LifeRow, ...] = ()
+    """The last opportunities that ended, newest first."""
+    replay: ReplayRow | None = None
+    """Where a replayed tape stands; None where none is played."""
     workers: tuple[WorkerView, ...] = ()
+    memory_bytes: int = 0
+    """What all segments together take."""
+    read_again: int = 0
+    """How often this reader met a row that a writer had under its hands, and read it again."""
     problems: tuple[str, ...] = ()
 
     @property
-    def event_ids(self) -> set[str]:
-        """The events that the scanner looks at."""
-        return {event.id for event in self.events} | {line.id for line in self.lines}
-
-    @property
     def flags(self) -> BookFlag:
-        """The flags of all books on the screen together."""
-        legs = [leg for event in self.events for leg in event.legs]
-        legs += [leg for line in self.lines for leg in line.legs]
-        return reduce(or_, [leg.flags for leg in legs], NO_FLAGS)
+        """The flags of all books together."""
+        return reduce(or_, [venue.flags for venue in self.venues], NO_FLAGS)
 
 
 class Source(Protocol):
@@ -240,4 +240,8 @@ class Source(Protocol):
 
     def snapshot(self) -> Snapshot:
         """The picture of this moment."""
+        ...
+
+    def detail(self, key: str) -> EventDetail | None:
+        """A row of the last picture's events to full depth, as it is now; None where there never was one."""
         ...

@@ -45,6 +45,10 @@ class BusError(Exception):
     """A socket cannot be made; the text says which, why and what to do."""
 
 
+class NoReplyError(BusError):
+    """A request was sent and nobody answered in time: nobody knows whether it was obeyed."""
+
+
 class RoleTakenError(BusError):
     """Another live process holds this role: `pid` (0 unknown), since `since_wall_ns` (wall clock)."""
 
@@ -306,7 +310,10 @@ def wait_any(sources: Sequence[Source], timeout_ms: int) -> None:
 
 
 def ask(run_directory: Path, frame: bytes, timeout_ms: int) -> bytes:
-    """Send one request to the supervisor and wait for its answer. Raises BusError when none comes."""
+    """Send one request to the supervisor and wait for its answer.
+
+    Raises NoReplyError when none comes in time, BusError where there is nobody to ask.
+    """
     if not (run_directory / CONTROL).exists():
         raise BusError("no run in this data directory: start one with run.py up")
     socket = _socket(zmq.DEALER)
@@ -314,7 +321,7 @@ def ask(run_directory: Path, frame: bytes, timeout_ms: int) -> bytes:
         socket.connect(address(run_directory, CONTROL))
         socket.send(frame)
         if socket.poll(timeout_ms, zmq.POLLIN) == 0:
-            raise BusError(f"the supervisor did not answer within {timeout_ms / 1000:g} s")
+            raise NoReplyError(f"the supervisor did not answer within {timeout_ms / 1000:g} s")
         return socket.recv()
     finally:
         socket.close(0)

@@ -92,7 +92,13 @@ class LabConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class DashboardConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """[dashboard]: the screen. Data older than `stale_seconds` is marked."""
+    """[dashboard]: the screen. Data older than `stale_seconds` is marked.
+
+    `ascii` leaves nothing but ASCII on it; without, a terminal that speaks UTF-8 is given better signs.
+    `theme` is one of `dashboard.themes.THEMES`.
+    """
 
     refresh_ms: int = 500
     stale_seconds: float = 5.0
+    ascii: bool = False
+    theme: str = "parallax"

@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "pipeline.crash",
         "pipeline.halt",
         "pipeline.guards",
+        "pipeline.flatten",
     ),
     (
         "pipeline.look",
@@ -70,7 +71,11 @@ NEIGHBOURS = {  # importer, imported in the same layer: why that is right
 }
 DASHBOARD_MAY_IMPORT = (
     "shm",
-    *(f"pipeline.{name}" for name in "model money config wire bus edge fees clock".split()),
+    *(f"pipeline.{name}" for name in "model model_orders money config wire bus edge fees clock".split()),
+    # Numbers on a screen come from the trading path's own functions.
+    *(f"pipeline.{name}" for name in "books pairs pairs_checks pricing edge_curve model_events".split()),
+    # Its tab of log lines: how they lie on the disk, and how they are read.
+    *(f"pipeline.{name}" for name in "logs logs_files logs_text".split()),
 )
 
 # Who keeps the door to an outside thing; a name may be a pattern.
@@ -123,6 +128,8 @@ DOORS: dict[str, dict[str, str]] = {
     },
     "textual": {"dashboard": "the terminal", "dashboard.*": "the terminal"},
     "rich": {"dashboard": "the terminal", "dashboard.*": "the terminal"},
+    "textual_serve": {"pipeline.cli.dashboard_web": "the terminal in a browser"},
+    "aiohttp": {"pipeline.cli.dashboard_web": "serves that page, on loopback"},
     "gzip": {"pipeline.tape": "compressed tapes"},
     "zstandard": {"pipeline.tape": "compressed tapes"},
     "logging": {"pipeline.logs": "one format, one file a worker"},
@@ -146,6 +153,9 @@ IMPURE = {
     "pipeline.trader.maker": "the same, for quotes",
     "pipeline.trader.order_line": "the broker that talks to the paper exchange over the bus",
     "pipeline.halt": "the HALT file",
+    "pipeline.flatten": "the file of orders to close an event",
+    "pipeline.trader.flatten": "looks at the books, sends what is sold",
+    "pipeline.logs_files": "reads data/logs",
     "pipeline.trader.oversight": "watches halts, the supervisor and the exchange for the worker",
     "pipeline.trader.probe": "sends tokens to ourselves over the bus",
     "pipeline.bus_bell": "the doorbell's FIFO",
@@ -176,6 +186,7 @@ IMPURE = {
     "pipeline.feed.gauges": "writes its worker's counters and log",
     "pipeline.feed.doorbell": "rings the bus's bell",
     "pipeline.feed.credentials": "reads keys from the environment and from files",
+    "pipeline.feed.replay": "the worker of a feed that plays a tape; a socket to the lab",
     "pipeline.feed.ccxt_feed": "the worker of a ccxt exchange, in its own event loop",
     "pipeline.supervisor.control": "answers commands over the bus",
 }
@@ -221,6 +232,7 @@ ENTRY_POINTS = {  # modules that nobody need import
 }
 TEST_FOLDERS = {  # folders under tests/ that mirror no package
     "data": "payloads that we made",
+    "__snapshots__": "pictures as screens must look",
     "e2e": "real processes",
     "support": "helpers that tests share",
 }

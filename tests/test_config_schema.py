@@ -44,7 +44,7 @@ PAIRS: list[tuple[type[BaseModel], type[msgspec.Struct]]] = [
     (models.Event, plain.EventConfig),
 ]
 RESOLVED = set(
-    "version hash profile mode simulated account started_wall_ns instance source"
+    "version hash profile mode simulated tape tape_speed account started_wall_ns instance source"
     " data_directory run_directory shm_directory".split()
 )
 SETTINGS = "shm scanner risk kelly trader supervisor control logs observer alerts lab dashboard".split()

@@ -324,14 +324,14 @@ def try_seed(seed: int) -> bool:
 
 def test_the_walk_finds_what_brute_force_finds() -> None:
     """For every kind and fee, size and net equal those of trying every size in fractions."""
-    left = sum(try_seed(seed) for seed in range(1_000))
-    assert left > 300, "the random books hardly cross any more"
+    left = sum(try_seed(seed) for seed in range(500))
+    assert left > 150, "the random books hardly cross any more"
 
 
 @pytest.mark.stress
 def test_the_walk_finds_what_brute_force_finds_many_times() -> None:
     """The same over 20,000 random sets of books."""
-    for seed in range(1_000, 21_000):
+    for seed in range(500, 20_500):
         try_seed(seed)
 
 

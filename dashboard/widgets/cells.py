@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dashboard.event_views import EdgeView, LegView
 from dashboard.formatting import age_text, bp_text, fit
 from dashboard.reasons import reason_word
-from dashboard.snapshot import EdgeView, LegView, Snapshot
+from dashboard.snapshot import Snapshot
 from dashboard.widgets.panel import Span
 from pipeline.model import BookState, Confidence, MarketResult, MarketStatus, Reason
 

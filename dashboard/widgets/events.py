@@ -2,17 +2,18 @@
 
 In: a snapshot. Out: lines, made only when they are looked at. Pure. A price that must not be
 believed is not shown: a word stands there. An edge is the scanner's figure or the word why there is none.
-Below the pairs stands a line for each direction that is no pair (`lines`).
+Below the pairs stands a line for each direction that is no pair (`lines`), and below those one for each book
+that no direction names (`singles`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import overload
 
-from dashboard.formatting import arrow, bp_text, fit, letter, price_text, race_text, size_text
-from dashboard.snapshot import EventView, LegView, LineView, Snapshot
+from dashboard.event_views import EVENT_SORTS, EventView, LineView
+from dashboard.formatting import arrow, bp_text, fit, letter, race_text, size_text
+from dashboard.snapshot import Snapshot
 from dashboard.widgets.cells import (
     AGE,
     EDGE,
@@ -22,84 +23,102 @@ from dashboard.widgets.cells import (
     edge_cell,
     edge_word,
     name_cell,
-    price_role,
     state_word,
 )
+from dashboard.widgets.grid import Heading, Sort
 from dashboard.widgets.lines import line_head, line_row
-from dashboard.widgets.panel import HEAD, Line, Span
-from pipeline.model import Level
+from dashboard.widgets.panel import Line
+from dashboard.widgets.quotes import ASK, BID, BLOCK, QUOTE, SIZE, block, quote
+from dashboard.widgets.singles import arrange_singles, is_single, single_head, single_key, single_row
 from pipeline.money import to_decimal
 
 # Cells. A wide row is an event, two blocks and two edges; a block is bid, ask and age.
-WIDE = 118
-BID, ASK, SIZE = 16, 14, 5
-BLOCK = BID + 1 + ASK + 1 + AGE
+WIDE = 117
 WIDE_REST = 3 * 3 + 2 * BLOCK + 2 * EDGE + 1
-QUOTE = 15
 NARROW_REST = 2 * (1 + QUOTE) + (1 + SIZE) + (1 + AGE) + 2 * (1 + EDGE)
+NARROW_NAME = 10
 GROSS, CLOSE, RACE = 7, 7, 11
 
 _SHORT = {"polymarket": "POLY", "coinbase": "COINB"}
-# What follows the pairs: everything that is no pair of venues to and fro.
-OTHERS = "others"
 
 
-class Grid(Sequence[Line]):
-    """The grid: a heading per pair of venues, then its events; at the end the other directions.
-
-    A line is made when asked for.
+class EventRows:
+    """`Rows` of the grid: a heading per pair of venues, then its events; then the other directions; at the
+    end the books that belong to none: their numbers go on from those of the events.
     """
 
-    def __init__(self, snapshot: Snapshot, width: int, stale_ns: int) -> None:
+    sorts = EVENT_SORTS
+
+    def __init__(self, snapshot: Snapshot, stale_ns: int) -> None:
         self._snapshot = snapshot
-        self._width = width
+        self._events = snapshot.events
+        self._singles = snapshot.singles
         self._stale_ns = stale_ns
-        pairs: dict[tuple[str, str], list[EventView]] = {}
-        for event in snapshot.events:
-            pairs.setdefault((event.legs[0].venue, event.legs[1].venue), []).append(event)
-        self._rows: list[tuple[str, str] | EventView | LineView | str] = []
-        for pair, events in pairs.items():
-            self._rows += [pair, *events]
-        if snapshot.lines:
-            self._rows += [OTHERS, *snapshot.lines]
+        # Headings in the order of their first event, so that they stand still while events are sorted.
+        self._groups: list[tuple[str, str] | None] = []
+        self._group_of: list[int] = []
+        numbers: dict[tuple[str, str] | None, int] = {}
+        for index in range(len(self._events)):
+            group = self._events.group(index)
+            if group not in numbers:
+                numbers[group] = len(numbers)
+                self._groups.append(group)
+            self._group_of.append(numbers[group])
 
-    def __len__(self) -> int:
-        """Headings and events."""
-        return len(self._rows) or 1
+    def arrange(self, sort: Sort, needle: str) -> Sequence[int]:
+        """Headings and events from top to bottom."""
+        placed: list[list[int]] = [[] for _ in self._groups]
+        for row in self._events.arrange(sort.key, descending=sort.descending, needle=needle):
+            placed[self._group_of[row]].append(int(row))
+        lines: list[int] = []
+        for number, rows in enumerate(placed):
+            lines += [~number, *rows] if rows else []
+        first = len(self._events)
+        others = [first + at for at in arrange_singles(self._singles, sort, needle)]
+        return [*lines, ~len(self._groups), *others] if others else lines
 
-    @overload
-    def __getitem__(self, index: int) -> Line: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Line]: ...
-    def __getitem__(self, index: int | slice) -> Line | list[Line]:
-        """The line, or the lines of a slice."""
-        if isinstance(index, slice):
-            return [self[at] for at in range(*index.indices(len(self)))]
-        if not self._rows:
-            return [(_nothing(self._snapshot), "dim")]
-        row = self._rows[index]
-        wide = self._width >= WIDE
-        if isinstance(row, str):
-            return line_head(self._width, _event_cells(self._width) if wide else 0)
-        if isinstance(row, LineView):
-            cells = _event_cells(self._width) if wide else 0
-            return line_row(row, self._width, cells, self._snapshot, self._stale_ns)
-        if isinstance(row, tuple):
-            return _wide_head(row, self._width) if wide else _narrow_head(row, self._width)
+    def heading(self, number: int, width: int) -> list[Heading]:
+        """The heading of a pair of venues, or that of the other directions or books."""
+        if number == len(self._groups):
+            return single_head(width)
+        group = self._groups[number]
+        wide = width >= WIDE
+        if group is None:
+            return line_head(width, _event_cells(width) if wide else 0)
+        return _wide_head(group, width) if wide else _narrow_head(group, width)
+
+    def line(self, row: int, width: int) -> Line:
+        """One event, direction or book."""
+        if row >= len(self._events):
+            return single_row(self._singles[row - len(self._events)], width, self._stale_ns)
+        event = self._events[row]
+        wide = width >= WIDE
+        if isinstance(event, LineView):
+            return line_row(event, width, _event_cells(width) if wide else 0, self._snapshot, self._stale_ns)
         draw = _wide_row if wide else _narrow_row
-        return draw(row, self._width, self._snapshot, self._stale_ns)
+        return draw(event, width, self._snapshot, self._stale_ns)
 
+    def key(self, row: int) -> str:
+        """What names the row."""
+        known = len(self._events)
+        return self._events.key(row) if row < known else single_key(self._singles[row - known])
 
-def draw_events(stale_ns: int) -> Callable[[Snapshot, int, bool], Sequence[Line]]:
-    """A draw function that marks books older than `stale_ns`."""
-    return lambda snapshot, width, _compact: Grid(snapshot, width, stale_ns)
+    def find(self, key: str) -> int | None:
+        """The row of that key."""
+        if not is_single(key):
+            return self._events.find(key)
+        keys = [single_key(leg) for leg in self._singles]
+        return len(self._events) + keys.index(key) if key in keys else None
 
-
-def _nothing(snapshot: Snapshot) -> str:
-    """What an empty grid says."""
-    if not snapshot.run.seen:
-        return "No run yet."
-    return "No events yet: the scanner has not looked." if snapshot.run.alive else "No events."
+    def nothing(self) -> str:
+        """What an empty grid says."""
+        if len(self._events) or self._singles:
+            return "No event has that in it. Esc shows all."
+        if not self._snapshot.run.seen:
+            return "No run yet."
+        if self._snapshot.run.alive:
+            return "No events yet: the scanner has not looked."
+        return "No events."
 
 
 # -- wide --------------------------------------------------------------------------------------
@@ -119,23 +138,22 @@ def _event_cells(width: int) -> int:
     return width - WIDE_REST - extras
 
 
-def _wide_head(pair: tuple[str, str], width: int) -> Line:
+def _wide_head(pair: tuple[str, str], width: int) -> list[Heading]:
     """The heading of a pair of venues."""
     close, gross, race = _extras(width)
-    line: Line = [(fit("EVENT", _event_cells(width)), HEAD)]
+    line = [Heading(fit("EVENT", _event_cells(width)), "event")]
     if close:
-        line.append((" " + fit("closes", CLOSE, "right"), HEAD))
+        line.append(Heading(" " + fit("closes", CLOSE, "right"), "close"))
     for venue in pair:
         name = fit(_SHORT.get(venue, venue.upper()), BID - SIZE - len(" bid×"))
         bid = fit(f"{name} bid×size", BID)
         ask = fit(fit("ask", ASK - SIZE - 1, "right") + "×size", ASK)
-        line += [(" │ ", "dim"), (f"{bid} {ask} {fit('age', AGE, 'right')}", HEAD)]
-    text = ""
+        line += [Heading(f" │ {bid} {ask}"), Heading(" " + fit("age", AGE, "right"), "age")]
+    line.append(Heading(" │ "))
     for at, (buy, sell) in enumerate((pair, pair[::-1])):
-        text += (" " if at else "") + fit(arrow(buy, sell), EDGE - 2, "right") + "  "
-        text += " " + fit("gross", GROSS, "right") if gross else ""
-    text += " " + fit("race", RACE, "right") if race else ""
-    return [*line, (" │ ", "dim"), (text, HEAD)]
+        line.append(Heading((" " if at else "") + fit(arrow(buy, sell), EDGE - 2, "right") + "  ", "edge"))
+        line += [Heading(" " + fit("gross", GROSS, "right"))] if gross else []
+    return [*line, Heading(" " + fit("race", RACE, "right"))] if race else line
 
 
 def _wide_row(event: EventView, width: int, snapshot: Snapshot, stale_ns: int) -> Line:
@@ -146,7 +164,7 @@ def _wide_row(event: EventView, width: int, snapshot: Snapshot, stale_ns: int) -
         left = closes_text(event.close_wall_ns, snapshot.wall_ns)
         line.append((" " + fit(left, CLOSE, "right"), "dim"))
     for leg in event.legs:
-        line += [(" │ ", "dim"), *_block(leg, event.kind, stale_ns)]
+        line += [(" │ ", "dim"), *block(leg, event.kind, stale_ns)]
     line.append((" │ ", "dim"))
     for at in (0, 1):
         edge = edge_cell(event.legs, event.edges[at], snapshot, stale_ns)
@@ -166,33 +184,6 @@ def _race(event: EventView, snapshot: Snapshot, stale_ns: int) -> str:
     return ""
 
 
-def _block(leg: LegView, kind: str, stale_ns: int) -> Line:
-    """Bid, ask and age of one leg, or the word for why there is none."""
-    age = age_cell(leg, stale_ns)
-    word = state_word(leg)
-    if word is not None:
-        text = f"{word[0]:<8}{word[1]}"
-        return [(fit(text, BID + 1 + ASK), word[2]), (" ", "plain"), age]
-    role = price_role(leg, stale_ns)
-    return [
-        *_priced(leg.bid, leg, kind, BID, role, ask=False),
-        (" ", "plain"),
-        *_priced(leg.ask, leg, kind, ASK, role, ask=True),
-        (" ", "plain"),
-        age,
-    ]
-
-
-def _priced(level: Level | None, leg: LegView, kind: str, cells: int, role: str, *, ask: bool) -> Line:
-    """A price, its size and the sign between them; dashes where that side is empty."""
-    wide = cells - SIZE - 1
-    if level is None:
-        return [(fit("--", wide, "right") + " " + fit("--", SIZE), "dim")]
-    price = price_text(level[0], leg.price_decimals, kind, ask=ask)
-    size = size_text(level[1], leg.size_decimals)
-    return [(fit(price, wide, "right"), role), ("×", "dim"), (fit(size, SIZE), role)]
-
-
 def _gross(event: EventView, at: int, snapshot: Snapshot) -> str:
     """The edge before fees, where there is a net one to stand beside."""
     edge = event.edges[at]
@@ -204,40 +195,37 @@ def _gross(event: EventView, at: int, snapshot: Snapshot) -> str:
 # -- narrow ------------------------------------------------------------------------------------
 
 
-def _narrow_head(pair: tuple[str, str], width: int) -> Line:
+def _sized(width: int) -> bool:
+    """Whether a narrow row has room for sizes: a name that nobody can read is worth less."""
+    return width - NARROW_REST >= NARROW_NAME
+
+
+def _narrow_name(width: int) -> int:
+    return width - NARROW_REST + (0 if _sized(width) else SIZE + 1)
+
+
+def _narrow_head(pair: tuple[str, str], width: int) -> list[Heading]:
     """The heading of a pair of venues in few columns."""
-    text = fit("EVENT", width - NARROW_REST)
-    for venue in pair:
-        text += " " + fit(f"{letter(venue)} bid/ask", QUOTE, "right")
-    text += f" {fit('SIZE', SIZE, 'right')} {fit('AGE', AGE, 'right')}"
+    line = [Heading(fit("EVENT", _narrow_name(width)), "event")]
+    line += [Heading(" " + fit(f"{letter(venue)} bid/ask", QUOTE, "right")) for venue in pair]
+    line += [Heading(" " + fit("SIZE", SIZE, "right"))] if _sized(width) else []
+    line.append(Heading(" " + fit("AGE", AGE, "right"), "age"))
     for buy, sell in (pair, pair[::-1]):
-        text += " " + fit(arrow(buy, sell), EDGE - 2, "right") + "  "
-    return [(fit(text, width), HEAD)]
+        line.append(Heading(" " + fit(arrow(buy, sell), EDGE - 2, "right") + "  ", "edge"))
+    return line
 
 
 def _narrow_row(event: EventView, width: int, snapshot: Snapshot, stale_ns: int) -> Line:
     """An event in few columns: the smallest size on top, and the age of the older book."""
-    line: Line = [name_cell(event.id, event.title, width - NARROW_REST)]
+    line: Line = [name_cell(event.id, event.title, _narrow_name(width))]
     for leg in event.legs:
-        line += [(" ", "plain"), _quote(leg, event.kind, stale_ns)]
-    line.append((f" {fit(_smallest(event), SIZE, 'right')} ", "dim"))
+        line += [(" ", "plain"), quote(leg, event.kind, stale_ns)]
+    line.append((f" {fit(_smallest(event), SIZE, 'right')} " if _sized(width) else " ", "dim"))
     oldest = max(event.legs, key=lambda leg: leg.age_ns or 0)
     line.append(age_cell(oldest, stale_ns))
     for at in (0, 1):
         line += [(" ", "plain"), edge_cell(event.legs, event.edges[at], snapshot, stale_ns)]
     return line
-
-
-def _quote(leg: LegView, kind: str, stale_ns: int) -> Span:
-    """Bid/ask of one leg, or the word for why there is none."""
-    word = state_word(leg)
-    if word is not None:
-        return fit(word[0], QUOTE, "right"), word[2]
-    sides = []
-    for level, ask in ((leg.bid, False), (leg.ask, True)):
-        decimals, cells = leg.price_decimals, QUOTE // 2
-        sides.append(price_text(level[0], decimals, kind, ask=ask, cells=cells) if level else "--")
-    return fit("/".join(sides), QUOTE, "right"), price_role(leg, stale_ns)
 
 
 def _smallest(event: EventView) -> str:

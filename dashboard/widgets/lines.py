@@ -7,8 +7,9 @@ A MODEL line is an opinion: it is never green and never ▲.
 from __future__ import annotations
 
 from dashboard.event_rows import deal_ticks
+from dashboard.event_views import LegView, LineView
 from dashboard.formatting import bp_text, fit, letter, price_text, race_text, usd_text
-from dashboard.snapshot import LegView, LineView, Snapshot
+from dashboard.snapshot import Snapshot
 from dashboard.widgets.cells import (
     AGE,
     EDGE,
@@ -20,7 +21,8 @@ from dashboard.widgets.cells import (
     price_role,
     state_word,
 )
-from dashboard.widgets.panel import HEAD, Line
+from dashboard.widgets.grid import Heading
+from dashboard.widgets.panel import Line
 
 NARROW_NAME = 18
 KIND, CLOSES = 11, 7
@@ -32,21 +34,29 @@ MODEL = "model"
 _SHORT = {"complement": "COMPL", "implication": "IMPL"}
 
 
-def line_head(width: int, name_cells: int) -> Line:
+def line_head(width: int, name_cells: int) -> list[Heading]:
     """The heading of the lines; `name_cells` is 0 where the grid is narrow."""
     if not name_cells:
-        text = f"{fit('EVENT', NARROW_NAME)} {fit('KIND', NARROW_KIND)} "
-        rest = width - len(text) - AGE - EDGE - 2
-        text += f"{fit('OTHER DIRECTIONS', rest)} {fit('AGE', AGE, 'right')} {fit('NET', EDGE - 2, 'right')}"
-        return [(fit(text, width), HEAD)]
-    tail = f" {fit('gross', GROSS, 'right')} {fit('net', NET, 'right')} {fit('race', RACE, 'right')}"
+        line = [
+            Heading(fit("EVENT", NARROW_NAME) + " ", "event"),
+            Heading(fit("KIND", NARROW_KIND) + " ", "kind"),
+        ]
+        rest = width - NARROW_NAME - NARROW_KIND - 2 - AGE - EDGE - 2
+        line.append(Heading(fit("OTHER DIRECTIONS", rest) + " "))
+        age, net = fit("AGE", AGE, "right") + " ", fit("NET", EDGE - 2, "right") + "  "
+        return [*line, Heading(age, "age"), Heading(net, "edge")]
     return [
-        (fit("EVENT", name_cells), HEAD),
-        (" │ ", "dim"),
-        (fit("KIND", KIND) + " " + fit("OTHER DIRECTIONS", _deal_cells(width, name_cells)), HEAD),
-        (" " + fit("closes", CLOSES, "right") + " " + fit("age", AGE, "right"), HEAD),
-        (" │ ", "dim"),
-        (fit("bp", EDGE - 2, "right") + "  " + tail, HEAD),
+        Heading(fit("EVENT", name_cells), "event"),
+        Heading(" │ "),
+        Heading(fit("KIND", KIND) + " ", "kind"),
+        Heading(fit("OTHER DIRECTIONS", _deal_cells(width, name_cells))),
+        Heading(" " + fit("closes", CLOSES, "right") + " ", "close"),
+        Heading(fit("age", AGE, "right"), "age"),
+        Heading(" │ "),
+        Heading(fit("bp", EDGE - 2, "right") + "  ", "edge"),
+        Heading(f" {fit('gross', GROSS, 'right')}"),
+        Heading(f" {fit('net', NET, 'right')}", "net"),
+        Heading(f" {fit('race', RACE, 'right')}"),
     ]
 
 

@@ -1,81 +1,65 @@
-"""Opportunities: the last ten, with what became of each and why.
+"""Opportunities: decisions in a line each, for the Live tab (the last ten) and the event's own screen.
 
 In: a snapshot. Out: a line each, newest first. Pure.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.cells import cell_len
 
-from dashboard.event_rows import PAIR_KINDS
-from dashboard.formatting import arrow, bp_text, clean, clock_text, fit, usd_text
-from dashboard.reasons import reason_sentence
+from dashboard.formatting import bp_text, clean, clock_text, fit, usd_text
 from dashboard.snapshot import Snapshot
-from dashboard.widgets.panel import Line, Span
-from pipeline.model import Action, Confidence
+from dashboard.widgets.decision_words import action_word, confidence_word, deal_word, result_text
+from dashboard.widgets.panel import Line
+from pipeline.model import Action
 from shm.records import DecisionRow
 
-_ACTIONS: dict[int, Span] = {
-    Action.DETECTED: ("detected", "plain"),
-    Action.APPROVED: ("approved", "info"),
-    Action.EXECUTED: ("executed", "good"),
-    Action.REJECTED: ("rejected", "bad"),
-    Action.UNHEDGED: ("UNHEDGED", "bad"),
-    Action.UNWOUND: ("unwound", "fair"),
-    Action.WITHDRAWN: ("untaken", "dim"),
-}
-_CONFIDENCE: dict[int, Span] = {
-    Confidence.HIGH: ("high", "strong"),
-    Confidence.MEDIUM: ("med", "plain"),
-    Confidence.LOW: ("low", "dim"),
-}
-# Kinds that are too long for their column.
-_KINDS = {"complement": "compl", "implication": "impl"}
 MONEY = 8
-DEAL = 6
-# time, direction, edge, confidence, action, and the gaps between all columns
-_FIXED = 8 + DEAL + 6 + 4 + 8 + 6
+SHOWN = 10
+# time, confidence, action, and the gaps between all columns
+_FIXED = 8 + 4 + 8 + 6
 
 
 def draw_opportunities(snapshot: Snapshot, width: int, _compact: bool) -> list[Line]:
     """Time, event, direction, edge in bp, confidence, action, and its size and result or reason."""
     if not snapshot.decisions:
         return [[("none yet: they appear when an edge is worth a look", "dim")]]
-    longest = max(cell_len(clean(row.event_id)) for row in snapshot.decisions)
-    event_cells = min(max(longest, 8), (width - _FIXED) // 2)
-    rest = width - _FIXED - event_cells
-    return [_decision(row, snapshot, event_cells, rest) for row in snapshot.decisions]
+    return decision_lines(snapshot.decisions[:SHOWN], snapshot, width)
 
 
-def _decision(row: DecisionRow, snapshot: Snapshot, event_cells: int, rest: int) -> Line:
-    """One decision."""
-    action, role = _ACTIONS.get(row.action, ("?", "bad"))
-    word, weight = _CONFIDENCE.get(row.confidence, ("?", "dim"))
+def decision_lines(
+    rows: Sequence[DecisionRow], snapshot: Snapshot, width: int, *, named: bool = True
+) -> list[Line]:
+    """A line each, their columns as wide as these rows need; without the event where not `named`."""
+    if not rows:
+        return []
+    deals = [deal_word(row, snapshot) for row in rows]
+    edges = [bp_text(row.edge_bp) for row in rows]
+    deal_cells, edge_cells = max(map(cell_len, deals)), max(map(len, edges))
+    fixed = _FIXED + deal_cells + edge_cells
+    longest = max(cell_len(clean(row.event_id)) for row in rows)
+    event_cells = min(max(longest, 8), (width - fixed) // 2) if named else 0
+    rest = width - fixed - event_cells
+    lines: list[Line] = []
+    for row, deal, edge in zip(rows, deals, edges, strict=True):
+        name = f" {fit(row.event_id, event_cells)} " if named else " "
+        how = f"{fit(deal, deal_cells)} {fit(edge, edge_cells, 'right')} "
+        lines.append([(clock_text(row.wall_ns), "dim"), (name + how, "plain"), *_outcome(row, rest)])
+    return lines
+
+
+def _outcome(row: DecisionRow, rest: int) -> Line:
+    """Confidence and action, then money and result in `rest` cells."""
+    action, role = action_word(row)
+    word, weight = confidence_word(row)
     # What was not traded has no size worth showing, and its reason needs the room.
     sized = row.cash_micros and row.action != Action.REJECTED
     money = fit(usd_text(row.cash_micros), MONEY, "right") + " " if sized else ""
     return [
-        (clock_text(row.wall_ns), "dim"),
-        (f" {fit(row.event_id, event_cells)} ", "plain"),
-        (fit(_deal(row, snapshot), DEAL), "plain"),
-        (fit(bp_text(row.edge_bp), 6, "right") + " ", "plain"),
         (fit(word, 4) + " ", weight),
         (fit(action, 8) + " ", role),
         (money, "plain"),
-        (fit(_result(row), rest - len(money)), role if role == "bad" else "plain"),
+        (fit(result_text(row), rest - len(money)), role if role == "bad" else "plain"),
     ]
-
-
-def _deal(row: DecisionRow, snapshot: Snapshot) -> str:
-    """The direction of a pair, and of anything else its kind."""
-    kind = snapshot.kinds.get((row.event_id, row.direction), "")
-    return arrow(row.buy_venue, row.sell_venue) if kind in {"", *PAIR_KINDS} else _KINDS.get(kind, kind)
-
-
-def _result(row: DecisionRow) -> str:
-    """What came of it: the profit and the time it took, or why not."""
-    if row.action == Action.EXECUTED or (row.action == Action.UNWOUND and not row.reason):
-        start_ns = row.socket_ns or row.scan_ns
-        took = f" {(row.fill_ns - start_ns) / 1e6:.0f} ms" if row.fill_ns and start_ns else ""
-        return f"{usd_text(row.net_micros, sign=True)}{took}"
-    return reason_sentence(row.reason, row.value_micros, row.limit_micros)

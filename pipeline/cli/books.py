@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.cli.common import say
-from pipeline.cli.logs_text import clean
 from pipeline.feed.book import Book, BookKeeper
+from pipeline.logs_text import clean
 from pipeline.model import BookState, Level, to_text
 from pipeline.tape import BrokenLine, TapeLine, read
 from pipeline.venues.codec import Codec

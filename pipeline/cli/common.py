@@ -86,6 +86,11 @@ def other_version(data: Path) -> str:
     return ""
 
 
+def can_draw() -> bool:
+    """Whether there is a terminal that a screen can be drawn on; one that says it is dumb cannot."""
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
 def say(text: str) -> None:
     """One line on stdout, at once. Ends the program where that cannot be written, as on a full disk."""
     try:

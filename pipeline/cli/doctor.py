@@ -22,10 +22,10 @@ from pathlib import Path
 from pipeline.cli import doctor_config, doctor_folder, doctor_machine, doctor_venues
 from pipeline.cli.common import OK, ROOT, add_data, run_directory_of, running_config, say
 from pipeline.cli.doctor_finding import FAULT, WARN, Finding, fault, good
-from pipeline.cli.logs_text import clean
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import Config
 from pipeline.config_schema import ConfigProblems, resolve
+from pipeline.logs_text import clean
 from pipeline.places import instance_of, shm_directory
 
 FOUND_A_FAULT = 6

@@ -16,7 +16,6 @@ from typing import Any
 
 from pipeline.cli.common import FAILED, OK, USAGE, add_data, complain, say
 from pipeline.cli.journal_export import export_csv, export_lines, utc_text
-from pipeline.cli.logs_text import clean
 from pipeline.journal_reader import JournalError, JournalReader, open_readonly
 from pipeline.journal_records import (
     FINAL_STATUSES,
@@ -27,6 +26,7 @@ from pipeline.journal_records import (
     TradeRecord,
     standing,
 )
+from pipeline.logs_text import clean
 from pipeline.model import to_text
 from pipeline.money import money_text
 from pipeline.trader.positions import Positions

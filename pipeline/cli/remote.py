@@ -15,8 +15,8 @@ from pathlib import Path
 from pipeline.bus import BusError
 from pipeline.bus_remote import ask, load_key, make_keys, public_of
 from pipeline.cli.common import FAILED, OK, USAGE, complain, person, say
-from pipeline.cli.logs_text import clean
 from pipeline.clock import SystemClock
+from pipeline.logs_text import clean
 from pipeline.wire import Request
 
 TIMEOUT_MS = 5000

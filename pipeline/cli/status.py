@@ -10,9 +10,9 @@ import json
 from pathlib import Path
 
 from pipeline.cli.common import FAILED, OK, add_data, complain, last_config, not_running, running_config, say
-from pipeline.cli.logs_text import clean
 from pipeline.cli.status_text import counter_lines, lines
 from pipeline.clock import SystemClock
+from pipeline.logs_text import clean
 from pipeline.status import attach_all, counters, gather
 from shm.segment import SegmentError
 

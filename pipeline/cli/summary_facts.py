@@ -19,12 +19,12 @@ from typing import Any
 from pipeline.cli.account_history import movements
 from pipeline.cli.export_tables import decision_row
 from pipeline.cli.journal_export import utc_text
-from pipeline.cli.logs_files import WorkerLog, workers_in
 from pipeline.client.exports import ExportError, read_export
 from pipeline.decision_log import DECISIONS_FILE, DecisionLogError, each_decision
 from pipeline.journal_reader import JournalError, JournalReader, open_readonly
 from pipeline.journal_records import FAILED, LEDGER_FILE, ConfirmationRecord, FillRecord
 from pipeline.logs import log_directory
+from pipeline.logs_files import WorkerLog, workers_in
 from pipeline.money import money_text
 from pipeline.observer.export import FILES
 from pipeline.trader.holding import TradeResult

@@ -28,6 +28,7 @@ from pipeline.cli.common import (
     ROOT,
     SCRIPT,
     add_data,
+    can_draw,
     complain,
     hush,
     run_directory_of,
@@ -89,8 +90,7 @@ def run(args: argparse.Namespace) -> int:
     started = clock.wall_ns()
     account = f"sim-{started // 1_000_000_000}" if config.simulated else "paper"
     config = msgspec.structs.replace(config, account=account, started_wall_ns=started)
-    interactive = sys.stdin.isatty() and sys.stdout.isatty()
-    if args.no_dashboard or args.seconds is not None or args.json or not interactive:
+    if args.no_dashboard or args.seconds is not None or args.json or not can_draw():
         return foreground(config, args, sets, clock)
     return with_dashboard(config, clock)
 
@@ -197,12 +197,14 @@ def state_line(state: dict[str, Any]) -> str:
     )
 
 
-def summary_lines(state: dict[str, Any], data: Path) -> list[str]:
-    """What happened in the run, and where to look further."""
+def summary_lines(state: dict[str, Any], data: Path, kind: str | None = None) -> list[str]:
+    """What happened in the run, and where to look further; `kind` is that of the venues, where the state
+    cannot say it.
+    """
     refused = sorted(state["rejections"].items(), key=lambda item: -item[1])[:3]
     messages = ", ".join(f"{name} {venue['messages']}" for name, venue in state["venues"].items())
     restarts = sum(worker["restarts"] for worker in state["workers"])
-    kind = "simulated" if state["simulated"] else "real"
+    kind = kind or ("simulated" if state["simulated"] else "real")
     return [
         f"ran {state['uptime_s']:.0f} s on {kind} venues, paper money",
         f"  messages       {messages}",
@@ -221,7 +223,7 @@ def with_dashboard(config: Config, clock: Clock) -> int:
     code = detach(config, clock)
     if code != OK:
         return code
-    from pipeline.cli.dashboard import show
+    from pipeline.cli.screen import show
 
     config = running_config(data) or config
     answer = show(config, ask_on_quit="stop" if config.profile == "demo" else "leave")

@@ -14,12 +14,12 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from pipeline.cli.common import FAILED, OK, USAGE, add_data, complain, not_running, running_config, say
-from pipeline.cli.logs_text import clean
 from pipeline.cli.why_decisions import decision_facts
 from pipeline.cli.why_facts import Memory, direction_facts, event_facts
 from pipeline.cli.why_text import event_lines, list_lines
 from pipeline.clock import Clock, SystemClock
 from pipeline.config import Config
+from pipeline.logs_text import clean
 from pipeline.model_events import Event
 from pipeline.status import attach_all
 from shm.segment import SegmentError

@@ -17,8 +17,7 @@ from pipeline.money import money_text, to_decimal
 from pipeline.pairs import Direction
 from pipeline.pairs_checks import annual_bp
 from pipeline.payoff import PayoffTable
-from pipeline.pricing import Priced, unwind_cost
-from pipeline.scanner.rows import lock_up
+from pipeline.pricing import Priced, lock_up, unwind_cost
 from shm.records import EventRow, QuoteRow
 
 MICRO = Decimal("0.000001")

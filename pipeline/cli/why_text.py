@@ -8,7 +8,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from dashboard.event_rows import PAIR_KINDS
+from dashboard.event_layout import PAIR_KINDS
 from dashboard.formatting import arrow, fit, letter
 from pipeline.cli.status_text import most
 

@@ -287,6 +287,12 @@ class Dashboard(Model):
 
     refresh_ms: int = _key(500, WORKER, "ms between two pictures", ge=50, le=60_000)
     stale_seconds: float = _seconds(5.0, WORKER, "data older than this is marked", 0.1, 3600)
+    ascii: bool = _key(
+        False, WORKER, "true: plain ASCII signs; false: so only where the terminal speaks no UTF-8"
+    )
+    theme: Literal["parallax", "colour-blind", "light", "high-contrast", "mono"] = _key(
+        "parallax", WORKER, "colours at the start; a key takes the next"
+    )
 
 
 class Leg(Model):

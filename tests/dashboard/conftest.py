@@ -11,6 +11,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import textual.app
+import textual.constants
+import textual.pilot
 from textual.pilot import Pilot
 
 from dashboard.app import ParallaxApp
@@ -394,9 +397,31 @@ def screen() -> Callable[[ParallaxApp], str]:
 Steps = Callable[[Pilot[object]], Awaitable[None]]
 
 
+async def turns(min_sleep: float = 0, max_sleep: float = 0) -> None:
+    """Let everything that waits have its turn, and what that leads to."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def frame(min_sleep: float = 0, max_sleep: float = 0) -> None:
+    """The same, and the next frame: the screen lays itself out and draws in those."""
+    await turns()
+    await asyncio.sleep(1.2 / textual.constants.MAX_FPS)
+    await turns()
+
+
+def hasten(patch: pytest.MonkeyPatch) -> None:
+    """Let the pilot wait for turns and frames, not until the whole process rests, as it does: on a machine
+    that others use too it never does.
+    """
+    patch.setattr(textual.app, "wait_for_idle", turns)
+    patch.setattr(textual.pilot, "wait_for_idle", frame)
+
+
 @pytest.fixture
-def drive() -> Callable[[ParallaxApp, tuple[int, int], Steps], None]:
+def drive(monkeypatch: pytest.MonkeyPatch) -> Callable[[ParallaxApp, tuple[int, int], Steps], None]:
     """Run an app headless at a size and do `steps` with its pilot, after the first picture."""
+    hasten(monkeypatch)
 
     def drive_app(app: ParallaxApp, size: tuple[int, int], steps: Steps) -> None:
         async def whole() -> None:

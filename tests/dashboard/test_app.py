@@ -1,177 +1,710 @@
-"""The screen: what stands on it, its keys, its sizes, and its indifference to hostile text."""
+"""The app: its keys, its mouse and its sizes, over pictures that were made by hand."""
 
 from __future__ import annotations
 
+import string
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+from rich.cells import cell_len
+from textual.command import CommandPalette
+from textual.pilot import Pilot
+from textual.widgets import Input
 
-from dashboard.app import ParallaxApp, screenshot
-from dashboard.source import MemorySource
-from dashboard.widgets.dialogs import HaltScreen, HelpScreen, QuitScreen
-from dashboard.widgets.panel import Panel
-from pipeline.clock import ManualClock
-from pipeline.model import Action, BookFlag, BookState, MarketStatus, Reason
-from shm import records as rec
-from shm.tables import TableWriter
+from dashboard.app import ParallaxApp
+from dashboard.dialogs.confirm import ConfirmScreen
+from dashboard.dialogs.help import HelpScreen
+from dashboard.dialogs.leave import QuitScreen
+from dashboard.dialogs.setting import SettingScreen
+from dashboard.event_views import ListedEvents
+from dashboard.snapshot import Snapshot
+from dashboard.themes import THEMES
+from dashboard.widgets.grid import Grid
+from dashboard.widgets.tab_line import TabLine
+from tests.dashboard.canned import (
+    CannedSource,
+    CannedSupervisor,
+    app_of,
+    everything,
+    halted,
+    live,
+    logs_in,
+    quiet,
+    replaying,
+    stopped,
+)
 
-S = 10**9
 WIDE, NARROW = (120, 36), (80, 24)
+TABS = ("live", "opportunities", "positions", "kelly", "workers", "logs")
+# What a key that changes the run may be called.
+CHANGING = (
+    "restart",
+    "kill",
+    "start",
+    "stop",
+    "halt",
+    "resume",
+    "reload",
+    "setting",
+    "flatten",
+    "log level",
+    "tape",
+)
+
+CHANGING_ACTIONS = ("ask", "flatten", "switch", "reload", "setting", "tape", "seek", "speed")
+
+Drive = Callable[..., None]
+Screen = Callable[[ParallaxApp], str]
 
 
-def line_with(text: str, word: str) -> str:
-    """The first line below the notice that contains `word`."""
-    found = [line for line in text.splitlines()[3:] if word in line]
-    assert found, f"{word!r} is nowhere on\n{text}"
+def grid_of(app: ParallaxApp) -> Grid:
+    """The grid of the tab in sight."""
+    assert app.tab.grid is not None
+    return app.tab.grid
+
+
+def told(app: ParallaxApp) -> list[str]:
+    """What the app has told its user in passing; drawn only where notifications are on."""
+    return [note.message for note in app._notifications]
+
+
+def row_with(app: ParallaxApp, word: str) -> str:
+    """The first line of the grid in sight that contains `word`."""
+    found = [line for line in grid_of(app).text().splitlines() if word in line]
+    assert found, f"{word!r} is nowhere on\n{grid_of(app).text()}"
     return found[0]
 
 
-@pytest.mark.parametrize("no_color", [False, True])
-@pytest.mark.parametrize("size", [WIDE, NARROW])
-def test_one_look_tells_it_all(source: MemorySource, run, drive, screen, size, no_color, monkeypatch) -> None:
-    """Badges, state, account, venues, prices, ages, edges, decisions, positions and workers are there."""
-    if no_color:
-        monkeypatch.setenv("NO_COLOR", "1")
-    else:
-        monkeypatch.delenv("NO_COLOR", raising=False)
-    app = ParallaxApp(source)
+def shuffled(picture: Snapshot, *, without: str = "") -> Snapshot:
+    """The same picture with its events the other way round."""
+    rows = [picture.events[index] for index in reversed(range(len(picture.events)))]
+    return replace(picture, events=ListedEvents([row for row in rows if row.id != without or not without]))
 
-    async def steps(pilot) -> None:
-        text = screen(app)
-        status = text.splitlines()[0]
-        for word in ("SIM", "PAPER", "● RUNNING", "up 00:00:00", "+$12.48", "$38.20 MED", "148", "31"):
-            assert word in status
-        assert text.splitlines()[1].count("●") == 4
-        row = line_with(text, "btc-97k")
-        for word in ("60.0", "60.5", "62.0", "66.0", "0.0s", "+95▲", "-265"):
-            assert word in row
-        for word in ("K→P", "Kr→C", "97123.4", "executed", "+$0.42 41 ms", "edge 42 < 50 bp"):
-            assert word in text
-        assert "K+20 P-20" in text
-        assert ("8/8 running" if size == NARROW else "feed-coinbase") in text
-        assert len(text.splitlines()) == size[1]
+
+async def settle(app: ParallaxApp, pilot: Pilot[Any]) -> None:
+    """Draw the picture that is there now."""
+    app.tick()
+    await pilot.pause()
+
+
+# -- tabs -------------------------------------------------------------------------------------------------
+
+
+def test_every_tab_has_its_number(drive: Drive, screen: Screen) -> None:
+    """1 to 6 show the six tabs; the one in sight stands in brackets and has the keys."""
+    app = app_of(CannedSource(everything()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        for at in (5, 0, 3, 2, 4, 1):
+            await pilot.press(str(at + 1))
+            assert TABS[at] == app.tab.NAME
+            assert f"[{at + 1} " in app.query_one(TabLine).text()
+            assert app.focused is not None
+            assert app.focused in app.tab.walk_children()
+
+    drive(app, WIDE, steps)
+
+
+def test_tab_and_shift_tab_turn_round(drive: Drive) -> None:
+    """Tab goes to the next tab and from the last to the first, shift+Tab the other way."""
+    app = app_of(CannedSource(everything()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        seen = []
+        for _ in TABS:
+            await pilot.press("tab")
+            seen.append(app.tab.NAME)
+        assert seen == [*TABS[1:], TABS[0]]
+        await pilot.press("shift+tab")
+        assert TABS[-1] == app.tab.NAME
+
+    drive(app, WIDE, steps)
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW])
+def test_a_click_on_its_name_shows_a_tab(drive: Drive, size: tuple[int, int]) -> None:
+    """Every name on the line of tabs can be clicked; a click beside them changes nothing."""
+    app = app_of(CannedSource(everything()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        for at in (4, 0, 5, 2, 1, 3):
+            line = app.query_one(TabLine).text()
+            await pilot.click("#tabs", offset=(line.index(f"{at + 1} "), 0))
+            assert TABS[at] == app.tab.NAME
+        await pilot.click("#tabs", offset=(size[0] - 2, 0))
+        assert TABS[3] == app.tab.NAME
 
     drive(app, size, steps)
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW])
-def test_nothing_to_show_is_said(source: MemorySource, drive, screen, size) -> None:
-    """Without a bot the screen says that it waits and how to start one."""
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        text = screen(app)
-        assert "○ STOPPED" in text
-        assert "RUNNING" not in text
-        assert "python3 run.py up" in text
-
-    drive(app, size, steps)
+# -- filter -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW])
-def test_a_killed_bot_is_stopped_on_the_next_picture(
-    source: MemorySource, run, clock: ManualClock, drive, screen, size
-) -> None:
-    """After a crash no RUNNING, no price and no edge stay on the screen, and ages grow."""
-    app = ParallaxApp(source)
+def test_a_filter_acts_while_it_is_typed(drive: Drive, screen: Screen) -> None:
+    """/ asks, every letter filters, Enter keeps it and gives the keys back, Esc then shows all again."""
+    app = app_of(CannedSource(everything()))
 
-    async def steps(pilot) -> None:
-        clock.advance(12 * S)
-        app.tick()
+    async def steps(pilot: Pilot[Any]) -> None:
+        whole = grid_of(app).count
+        await pilot.press("slash", *"BTC")
         await pilot.pause()
-        text = screen(app)
-        assert "○ STOPPED 12s ago" in text
-        assert "RUNNING" not in text
-        row = line_with(text, "btc-97k")
-        assert "DEAD" in row
-        assert "⚠12s" in row
-        assert "dead" in row
-        assert "▲" not in row
-        assert "60.0" not in row
+        assert grid_of(app).needle == "BTC"
+        assert 0 < grid_of(app).count < whole
+        assert "fed-hold" not in grid_of(app).text()
+        assert "filter: BTC" in app.query_one(TabLine).text()
+        await pilot.press("enter")
+        assert app.focused is grid_of(app)
+        assert not app.query_one("#filter", Input).display
+        assert grid_of(app).needle == "BTC"
+        await pilot.press("escape")
+        assert grid_of(app).count == whole
+        assert "filter" not in app.query_one(TabLine).text()
 
-    drive(app, size, steps)
-
-
-STATES = [
-    (BookState.GAP, MarketStatus.OPEN, "GAP", "gap"),
-    (BookState.EMPTY, MarketStatus.OPEN, "EMPTY", "empty"),
-    (BookState.CROSSED, MarketStatus.OPEN, "CROSSED", "crossed"),
-    (BookState.EMPTY, MarketStatus.SETTLED, "SETTLED", "closed"),
-]
+    drive(app, WIDE, steps)
 
 
-@pytest.mark.parametrize("size", [WIDE, NARROW])
-def test_a_word_stands_where_no_price_may_be_believed(source: MemorySource, run, drive, screen, size) -> None:
-    """A book that is not LIVE shows its state instead of a price, and the edges say the same."""
-    app = ParallaxApp(source)
+def test_esc_in_the_filter_shows_all(drive: Drive) -> None:
+    """Esc while typing clears the filter at once; keys are keys again and no letters."""
+    app = app_of(CannedSource(everything()))
 
-    async def steps(pilot) -> None:
-        for state, status, word, edge in STATES:
-            book = [("0.6", "1")], [("0.61", "1")]
-            run.feeds["kalshi"].book("KX-btc-97k", *book, state, status)
-            app.tick()
+    async def steps(pilot: Pilot[Any]) -> None:
+        whole = grid_of(app).count
+        await pilot.press("slash", *"xq5?", "escape")
+        assert grid_of(app).needle == ""
+        assert grid_of(app).count == whole
+        assert app.tab.NAME == "live"
+        assert len(app.screen_stack) == 1
+        await pilot.press("5")
+        assert app.tab.NAME == "workers"
+
+    drive(app, WIDE, steps)
+
+
+def test_a_filter_that_finds_nothing_says_so(drive: Drive, screen: Screen) -> None:
+    """Where no row has it, the grid says so and how to go on, and still does when the picture changes."""
+    source = CannedSource(everything())
+    app = app_of(source)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await pilot.press("slash", *"no such thing", "enter")
+        assert grid_of(app).count == 0
+        assert "Esc shows all" in screen(app)
+        source.shown = quiet()
+        await settle(app, pilot)
+        assert "Esc shows all" in screen(app)
+
+    drive(app, WIDE, steps)
+
+
+def test_every_table_filters_by_what_stands_in_it(drive: Drive) -> None:
+    """Decisions, positions and workers are filtered by any of their words, each tab by its own filter."""
+    app = app_of(CannedSource(everything()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        for key, word in (("2", "fed-hold"), ("3", "fed-hold"), ("5", "feed-kraken")):
+            await pilot.press(key)
+            whole = grid_of(app).count
+            assert grid_of(app).needle == ""
+            await pilot.press("slash", *word, "enter")
             await pilot.pause()
-            row = line_with(screen(app), "btc-97k")
-            assert word in row
-            assert row.count(edge) == 2
-            assert "60.0" not in row
-
-    drive(app, size, steps)
-
-
-def test_old_data_is_marked_and_never_green(
-    source: MemorySource, run, clock: ManualClock, drive, screen
-) -> None:
-    """Beyond stale_seconds ages and edges carry ⚠, and no ▲ stands beside them."""
-    app = ParallaxApp(source, stale_seconds=5)
-
-    async def steps(pilot) -> None:
-        clock.advance(7_300_000_000)
-        run.step()
-        app.tick()
-        await pilot.pause()
-        row = line_with(screen(app), "btc-97k")
-        assert "⚠7.3s" in row
-        assert "+95⚠" in row
-        assert "▲" not in row
+            assert 0 < grid_of(app).count < whole
+            assert row_with(app, word)
 
     drive(app, WIDE, steps)
 
 
-def test_a_dead_scanner_leaves_no_edges(source: MemorySource, run, clock: ManualClock, drive, screen) -> None:
-    """Edges of a scanner that no longer looks are replaced; prices of living feeds stay."""
-    run.dead.add("scanner")
-    app = ParallaxApp(source)
+# -- order ------------------------------------------------------------------------------------------------
 
-    async def steps(pilot) -> None:
-        clock.advance(2 * S)
-        run.step()
-        app.tick()
+
+def test_s_sorts_by_one_column_after_the_other(drive: Drive) -> None:
+    """s takes the next order and says which, S turns it; after the last comes the scanner's own."""
+    app = app_of(CannedSource(everything()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        grid = grid_of(app)
+        await settle(app, pilot)
+        own = grid.text()
+        seen = []
+        for _ in range(20):
+            await pilot.press("s")
+            await pilot.pause()
+            seen.append(grid.sort.key)
+            if not grid.sort.key:
+                break
+            assert f"sort: {grid.sort.key} ▼" in app.query_one(TabLine).text()
+            down = grid.text()
+            await pilot.press("S")
+            await pilot.pause()
+            assert f"sort: {grid.sort.key} ▲" in app.query_one(TabLine).text()
+            assert grid.text() != down
+        assert {"edge", "net", "age", "event"} <= set(seen)
+        assert grid.text() == own
+
+    drive(app, WIDE, steps)
+
+
+def test_a_click_on_a_heading_sorts_by_it(drive: Drive) -> None:
+    """A heading that sorts is clicked once for the largest on top, once more for the smallest."""
+    app = app_of(CannedSource(everything()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        grid = grid_of(app)
+        head = grid.text().splitlines()[0]
+        top = grid.content_region.offset - grid.region.offset
+
+        async def click() -> list[str]:
+            await pilot.click("#events", offset=(top.x + head.index("K→P"), top.y))
+            await pilot.pause()
+            rows = [line.split()[0].lstrip(">") for line in grid.text().splitlines()]
+            return [word for word in rows if word in ("nfl-kc-win", "btc-97k", "fed-hold")]
+
+        assert (await click())[:2] == ["nfl-kc-win", "btc-97k"]
+        assert (grid.sort.key, grid.sort.descending) == ("edge", True)
+        assert (await click())[:2] == ["fed-hold", "btc-97k"]
+        assert not grid.sort.descending
+
+    drive(app, WIDE, steps)
+
+
+def test_every_grid_says_what_it_is_sorted_by(drive: Drive) -> None:
+    """In each tab that has an order, s marks a column and the line of tabs names it."""
+    app = app_of(CannedSource(everything()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        for at in range(5):
+            await pilot.press(str(at + 1), "s")
+            await pilot.pause()
+            line = app.query_one(TabLine).text()
+            assert f"sort: {grid_of(app).sort.key}" in line, TABS[at]
+            assert grid_of(app).sort.key, TABS[at]
+
+    drive(app, WIDE, steps)
+
+
+def test_the_cursor_stays_on_its_row(drive: Drive) -> None:
+    """While rows move and orders change, the cursor stands on the row it was put on."""
+    source = CannedSource(everything())
+    app = app_of(source)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        grid = grid_of(app)
+        await pilot.press("down", "down", "down")
+        assert ">cpi-0.3" in grid.text()
+        for change in ("s", "S", "s"):
+            await pilot.press(change)
+            assert ">cpi-0.3" in grid.text()
+        source.shown = shuffled(everything())
+        await settle(app, pilot)
+        assert ">cpi-0.3" in grid.text()
+        await pilot.press("slash", *"cpi", "enter", "escape")
+        assert ">cpi-0.3" in grid.text()
+
+    drive(app, NARROW, steps)
+
+
+def test_the_cursor_of_a_row_that_is_gone_stays_on_its_line(drive: Drive) -> None:
+    """When its row ends, the cursor stands on the one that came there, never outside."""
+    source = CannedSource(everything())
+    app = app_of(source)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        grid = grid_of(app)
+        await pilot.press("down", "down", "down")
+        source.shown = replace(
+            everything(),
+            events=ListedEvents(
+                [row for row in map(everything().events.__getitem__, range(19)) if row.id != "cpi-0.3"]
+            ),
+        )
+        await settle(app, pilot)
+        assert ">rain-nyc" in grid.text()
+        await pilot.press("end")
+        source.shown = quiet()
+        await settle(app, pilot)
+        assert ">rain-nyc" in grid.text()
+        source.shown = replace(quiet(), events=ListedEvents())
+        await settle(app, pilot)
+        assert grid.row is None
+        await pilot.press("up", "down", "enter", "c")
+        assert len(app.screen_stack) == 1
+
+    drive(app, NARROW, steps)
+
+
+def test_a_long_grid_scrolls_under_its_heading(drive: Drive, screen: Screen) -> None:
+    """End, page and wheel scroll; the heading of the rows in sight stays on top, and Home brings all back."""
+    app = app_of(CannedSource(everything()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        grid = grid_of(app)
+        await pilot.press("end")
         await pilot.pause()
+        top = grid.content_region.y
+        lines = screen(app).splitlines()
+        assert lines[top].startswith(" ")
+        assert sum(line.startswith(">") for line in lines) == 1
+        assert "btc-97k               61.1" not in screen(app)
+        await pilot.press("home")
+        await pilot.pause()
+        assert "K" in screen(app).splitlines()[top]
+        assert screen(app).splitlines()[top + 1].startswith(">btc")
+        await pilot.press("pagedown", "pageup", "up")
+        assert screen(app).splitlines()[top + 1].startswith(">btc")
+
+    drive(app, NARROW, steps)
+
+
+# -- a row ------------------------------------------------------------------------------------------------
+
+
+def test_enter_opens_the_event_and_esc_returns(drive: Drive, screen: Screen) -> None:
+    """Enter shows the row's own screen with its ladders; Esc leads back to the very row."""
+    app = app_of(CannedSource(everything()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await pilot.press("down", "enter")
+        await pilot.pause()
+        assert len(app.screen_stack) == 2
         text = screen(app)
-        assert "no scanner" in text
-        row = line_with(text, "btc-97k")
-        assert row.count("no scan") == 2
-        assert "60.0" in row
+        assert "fed-hold" in text
+        assert "71.6" in text and "73.5" in text
+        await pilot.press("escape")
+        assert len(app.screen_stack) == 1
+        assert ">fed-hold" in grid_of(app).text()
+
+    drive(app, NARROW, steps)
+
+
+def test_a_double_click_opens_the_event(drive: Drive) -> None:
+    """A click takes the cursor, a second one on the same row opens it."""
+    app = app_of(CannedSource(everything()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        grid = grid_of(app)
+        top = grid.content_region.offset - grid.region.offset
+        await pilot.click("#events", offset=(top.x + 4, top.y + 3))
+        assert ">nfl-kc-win" in grid.text()
+        assert len(app.screen_stack) == 1
+        await pilot.click("#events", offset=(top.x + 4, top.y + 3), times=2)
+        await pilot.pause()
+        assert len(app.screen_stack) == 2
 
     drive(app, WIDE, steps)
 
 
-def test_halted_unhedged_live_and_replay_are_unmistakable(source: MemorySource, run, drive, screen) -> None:
-    """What changes the meaning of everything is a word in the first lines."""
-    run.summary(halted=1, unhedged=2, exposure_micros=51_000_000, day_pnl_micros=-3_000_000)
-    flags = BookFlag.REPLAY | BookFlag.UNVERIFIED
-    run.feeds["kalshi"].book("KX-btc-97k", [("0.6", "1")], [("0.61", "1")], flags=flags)
-    run.decide(Action.UNHEDGED, Reason.UNHEDGED_LEG, value="5")
-    app = ParallaxApp(source)
+def test_c_copies_the_row_as_it_is_read(drive: Drive) -> None:
+    """c puts the row's texts on the clipboard, single blanks between them, and says what."""
+    app = app_of(CannedSource(everything()))
 
-    async def steps(pilot) -> None:
-        text = "\n".join(screen(app).splitlines()[:3])
-        for word in ("HALTED", "REPLAY", "2 unhedged", "$51.00 HIGH", "-$3.00", "unverified"):
-            assert word in text
-        assert "UNHEDGED unhedged 5 > 0" in screen(app)
+    async def steps(pilot: Pilot[Any]) -> None:
+        await pilot.press("c")
+        assert app.clipboard.startswith("btc-97k Bitcoin above 97,000 at 14:15")
+        for word in ("61.1×680", "62.1×687", "0.1s", "63.4×566", "+95▲H", "-265", "82% n=37"):
+            assert word in app.clipboard
+        assert "  " not in app.clipboard
+        assert told(app) == [f"copied: {app.clipboard}"]
+        for key in ("2", "5"):
+            await pilot.press(key, "c")
+            assert "\n" not in app.clipboard
+        assert app.clipboard.split()[0] == "supervisor"
 
     drive(app, WIDE, steps)
+
+
+# -- pause ------------------------------------------------------------------------------------------------
+
+
+def test_pause_holds_the_view_but_not_the_truth(drive: Drive, screen: Screen) -> None:
+    """While paused the rows stand still and say so; the first lines still tell of a crash."""
+    source = CannedSource(everything())
+    app = app_of(source)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await pilot.press("p")
+        source.shown = stopped()
+        await settle(app, pilot)
+        head = "\n".join(screen(app).splitlines()[:4])
+        assert "○ STOPPED 12s ago" in head
+        assert "RUNNING" not in head
+        assert "VIEW PAUSED at" in head
+        assert "61.1" in row_with(app, "btc-97k")
+        for key in "23456":
+            await pilot.press(key)
+            await pilot.pause()
+            assert "VIEW PAUSED" in screen(app).splitlines()[3], key
+            assert "○ STOPPED" in screen(app).splitlines()[0], key
+        await pilot.press("5")
+        assert "gone" not in grid_of(app).text()
+        await pilot.press("1", "p")
+        await pilot.pause()
+        assert "PAUSED" not in screen(app)
+        assert "DEAD" in row_with(app, "btc-97k")
+
+    drive(app, WIDE, steps)
+
+
+class MovingEvents(ListedEvents):
+    """Rows that are made when they are looked at, out of whatever is there then."""
+
+    moved = False
+
+    def __getitem__(self, index: int) -> Any:
+        row = super().__getitem__(index)
+        return replace(row, title="MOVED") if self.moved else row
+
+
+def test_rows_that_come_into_sight_later_are_paused_too(drive: Drive) -> None:
+    """What is scrolled to, sorted or filtered while paused is what was there when it was paused."""
+    seen = everything()
+    events = MovingEvents([seen.events[index] for index in range(len(seen.events))])
+    source = CannedSource(replace(seen, events=events))
+    app = app_of(source)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await pilot.press("p")
+        events.moved = True
+        await pilot.press("end", "s", "s")
+        await settle(app, pilot)
+        assert "MOVED" not in grid_of(app).text()
+        await pilot.press("p")
+        await pilot.pause()
+        assert "MOVED" in grid_of(app).text()
+
+    drive(app, (200, 36), steps)
+
+
+# -- looks ------------------------------------------------------------------------------------------------
+
+
+def test_t_puts_on_one_theme_after_the_other(drive: Drive, screen: Screen) -> None:
+    """t goes through all themes and back to the first; no word on the screen depends on it."""
+    app = app_of(CannedSource(everything()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await settle(app, pilot)
+        text = screen(app)
+        worn = []
+        for _ in THEMES:
+            await pilot.press("t")
+            await pilot.pause()
+            worn.append(app.theme)
+            assert screen(app) == text
+        assert sorted(worn) == sorted(THEMES)
+        assert "colour-blind" in worn
+
+    drive(app, WIDE, steps)
+
+
+def test_help_names_keys_and_signs(drive: Drive) -> None:
+    """? opens one page with the keys that work here and what every sign means; Esc closes it."""
+    app = app_of(CannedSource(everything()), send=CannedSupervisor())
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await pilot.press("question_mark")
+        assert isinstance(app.screen, HelpScreen)
+        text = "\n".join(str(part.render()) for part in app.screen.query("Text"))
+        for word in ("DEAD", "STALE", "▲", "⚠", "pause", "quit", "filter", "sort", "halt", "theme", "copy"):
+            assert word in text, word
+        await pilot.press("end", "home", "escape")
+        assert not isinstance(app.screen, HelpScreen)
+
+    drive(app, NARROW, steps)
+
+
+def test_help_of_a_read_only_screen_offers_no_change(drive: Drive) -> None:
+    """Without a way to the supervisor the page names no key that would change anything."""
+    app = app_of(CannedSource(everything()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        for key in "123456":
+            await pilot.press(key, "question_mark")
+            await pilot.pause()
+            keys = str(app.screen.query_one("#keys").render())
+            assert not [word for word in CHANGING if word in keys], keys
+            await pilot.press("escape")
+
+    drive(app, WIDE, steps)
+
+
+def test_the_palette_has_every_command(drive: Drive) -> None:
+    """ctrl+p finds tabs, themes and commands by name; Esc closes it and nothing was done."""
+    supervisor = CannedSupervisor()
+    app = app_of(CannedSource(everything()), send=supervisor)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        names = [command.title for command in app.get_system_commands(app.screen)]
+        for word in ("Tab: Workers", "Theme: colour-blind", "Halt or resume", "Restart feed-kalshi", "Quit"):
+            assert any(name.startswith(word) for name in names), word
+        await pilot.press("ctrl+p")
+        assert isinstance(app.screen, CommandPalette)
+        await pilot.press("escape")
+        assert len(app.screen_stack) == 1
+
+    drive(app, WIDE, steps)
+    assert supervisor.asked == []
+
+
+def test_the_palette_does_what_its_names_say(drive: Drive) -> None:
+    """Commands of the palette show tabs, put on themes, and ask before they change the run."""
+    supervisor = CannedSupervisor()
+    app = app_of(CannedSource(everything()), send=supervisor)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        commands = {command.title: command.callback for command in app.get_system_commands(app.screen)}
+        commands["Theme: light"]()
+        assert app.theme == "light"
+        commands[next(name for name in commands if name.startswith("Tab: Kelly"))]()
+        assert app.tab.NAME == "kelly"
+        commands["Restart feed-kalshi"]()
+        await pilot.pause()
+        assert isinstance(app.screen, ConfirmScreen)
+        await pilot.press("y")
+        await app.workers.wait_for_complete()
+
+    drive(app, WIDE, steps)
+    assert supervisor.asked == [("restart", {"worker": "feed-kalshi", "pid": "4211"})]
+
+
+# -- the run ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("key", "picture", "command"), [("h", everything, "halt"), ("K", halted, "resume")])
+def test_h_halts_and_resumes_after_a_question(
+    drive: Drive, screen: Screen, key: str, picture: Callable[[], Snapshot], command: str
+) -> None:
+    """h or K asks in every tab, with Cancel chosen; y sends it, and what came of it is told."""
+    supervisor = CannedSupervisor(text="so be it")
+    app = app_of(CannedSource(picture()), send=supervisor)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        for tab in "25":
+            await pilot.press(tab, key)
+            assert isinstance(app.screen, ConfirmScreen)
+            assert app.focused is not None
+            assert app.focused.id == "cancel"
+            await pilot.press("enter")
+            assert len(app.screen_stack) == 1
+        await pilot.press(key)
+        await pilot.pause()
+        if command == "resume":
+            assert "UNHEDGED: one leg" in screen(app)
+        await pilot.press("y")
+        await app.workers.wait_for_complete()
+        assert told(app) == ["so be it"]
+
+    drive(app, WIDE, steps)
+    assert [asked for asked, _ in supervisor.asked] == [command]
+
+
+def test_a_supervisor_that_refuses_is_said(drive: Drive, screen: Screen) -> None:
+    """What went wrong is told as plain text, and the screen goes on."""
+    app = app_of(CannedSource(quiet()), send=CannedSupervisor(done=False, text="[bold]no run\x1b[2J here"))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await pilot.press("h", "y")
+        await app.workers.wait_for_complete()
+        await pilot.pause()
+        assert told(app) == ["refused: [bold]no run[2J here"]
+        assert not any(note.markup for note in app._notifications)
+        assert "RUNNING" in screen(app)
+
+    drive(app, WIDE, steps)
+
+
+def test_reload_and_settings_ask(drive: Drive) -> None:
+    """R asks before config.toml is read again; = opens the settings; Esc leaves both without a change."""
+    supervisor = CannedSupervisor()
+    app = app_of(CannedSource(quiet()), send=supervisor)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await pilot.press("R")
+        assert isinstance(app.screen, ConfirmScreen)
+        await pilot.press("escape", "equals_sign")
+        assert isinstance(app.screen, SettingScreen)
+        await pilot.press("escape", "R", "y")
+        await app.workers.wait_for_complete()
+        assert len(app.screen_stack) == 1
+
+    drive(app, NARROW, steps)
+    assert supervisor.asked == [("reload", {})]
+
+
+def test_where_real_money_is_traded_resuming_takes_a_word(drive: Drive) -> None:
+    """In a live run y alone ends no halt: the word must be typed, and then the button pressed."""
+    supervisor = CannedSupervisor()
+    picture = live()
+    assert picture.summary is not None
+    picture = replace(picture, summary=picture.summary._replace(halted=1, halt_cause="lost $20"))
+    app = app_of(CannedSource(picture), send=supervisor)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await pilot.press("h", "y")
+        assert isinstance(app.screen, ConfirmScreen)
+        await pilot.click("#typed")
+        await pilot.press(*"resume")
+        assert supervisor.asked == []
+        await pilot.click("#yes")
+        await app.workers.wait_for_complete()
+
+    drive(app, WIDE, steps)
+    assert supervisor.asked == [("resume", {})]
+
+
+def test_a_tape_is_moved_by_keys(drive: Drive, screen: Screen) -> None:
+    """Space, . [ ] { } < > move a tape that is played; without one they are no keys at all."""
+    supervisor = CannedSupervisor()
+    source = CannedSource(replaying())
+    app = app_of(source, send=supervisor)
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        assert "PAUSED" in app.query_one("#tape").text()  # type: ignore[attr-defined]
+        keys = ("space", "full_stop", "left_square_bracket", "right_curly_bracket", "greater_than_sign")
+        await pilot.press(*keys)
+        await app.workers.wait_for_complete()
+        source.shown = quiet()
+        await settle(app, pilot)
+        await pilot.press(*keys)
+        await app.workers.wait_for_complete()
+
+    drive(app, WIDE, steps)
+    assert [args for _, args in supervisor.asked] == [
+        {"action": "resume", "value": ""},
+        {"action": "step", "value": ""},
+        {"action": "seek", "value": "-10"},
+        {"action": "seek", "value": "+60"},
+        {"action": "speed", "value": "50"},
+    ]
+
+
+@pytest.mark.parametrize("picture", [everything, replaying])
+def test_a_read_only_screen_has_no_key_that_changes_anything(
+    drive: Drive, picture: Callable[[], Snapshot]
+) -> None:
+    """In no tab is there a key, nor in the palette a name, that would change the run."""
+    app = app_of(CannedSource(picture()))
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        for tab in "123456":
+            await pilot.press(tab)
+            await pilot.pause()
+            offered = [
+                active.binding.description for active in app.screen.active_bindings.values() if active.enabled
+            ]
+            assert not [word for word in CHANGING if any(word in text for text in offered)], (tab, offered)
+            actions = {
+                active.binding.action for active in app.screen.active_bindings.values() if active.enabled
+            }
+            assert not [name for name in actions if name.startswith(CHANGING_ACTIONS)], tab
+        names = [command.title.casefold() for command in app.get_system_commands(app.screen)]
+        assert not [name for name in names if name.startswith(CHANGING)]
+
+    drive(app, WIDE, steps)
+
+
+# -- the end ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -179,16 +712,17 @@ def test_halted_unhedged_live_and_replay_are_unmistakable(source: MemorySource, 
     [(WIDE, "leave", True), (WIDE, "stop", False), (NARROW, "leave", False), (NARROW, "stop", True)],
 )
 def test_q_asks_and_returns_the_answer(
-    source: MemorySource, run, drive, screen, size, answer, by_key
+    drive: Drive, screen: Screen, size: tuple[int, int], answer: Any, by_key: bool
 ) -> None:
     """The preselected answer is Enter, either has its letter, and the app returns it."""
-    app = ParallaxApp(source, ask_on_quit=answer)
+    app = app_of(CannedSource(quiet()), ask_on_quit=answer, send=CannedSupervisor())
 
-    async def steps(pilot) -> None:
+    async def steps(pilot: Pilot[Any]) -> None:
         await pilot.press("q")
         assert isinstance(app.screen, QuitScreen)
         assert app.focused is not None
         assert app.focused.id == answer
+        await pilot.pause()
         text = screen(app)
         for word in ("Leave running", "Stop all", "Cancel", "run.py down"):
             assert word in text
@@ -198,11 +732,11 @@ def test_q_asks_and_returns_the_answer(
     assert app.return_value == answer
 
 
-def test_the_question_can_be_taken_back(source: MemorySource, run, drive) -> None:
-    """Cancel, Esc and a second q go back to the screen, which is drawn on."""
-    app = ParallaxApp(source, ask_on_quit="stop")
+def test_the_question_of_q_can_be_taken_back(drive: Drive) -> None:
+    """Cancel, Esc and a second q go back to the screen, which is drawn on; ctrl+c asks too."""
+    app = app_of(CannedSource(quiet()), ask_on_quit="stop", send=CannedSupervisor())
 
-    async def steps(pilot) -> None:
+    async def steps(pilot: Pilot[Any]) -> None:
         for key in ("escape", "n", "q"):
             await pilot.press("q", key)
             assert not isinstance(app.screen, QuitScreen)
@@ -216,416 +750,112 @@ def test_the_question_can_be_taken_back(source: MemorySource, run, drive) -> Non
     drive(app, WIDE, steps)
 
 
-@pytest.mark.parametrize("options", [{}, {"read_only": True, "ask_on_quit": "stop"}])
-def test_q_leaves_at_once_where_nothing_may_be_asked(source: MemorySource, run, drive, options) -> None:
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [({}, "q"), ({"ask_on_quit": "stop"}, "ctrl+q"), ({"send": CannedSupervisor()}, "ctrl+c")],
+)
+def test_q_leaves_at_once_where_nothing_may_be_asked(drive: Drive, options: dict[str, Any], key: str) -> None:
     """Read-only, or attached by hand, `q` closes and the bot goes on."""
-    app = ParallaxApp(source, **options)
+    app = app_of(CannedSource(quiet()), **options)
 
-    async def steps(pilot) -> None:
-        await pilot.press("q")
+    async def steps(pilot: Pilot[Any]) -> None:
+        await pilot.press("5", key)
 
     drive(app, WIDE, steps)
     assert app.return_value == "leave"
 
 
-class Supervisor:
-    """Remembers what it was asked, and answers as it is told to."""
-
-    def __init__(self, *, done: bool = True, text: str = "halted: halted on the dashboard") -> None:
-        self.asked: list[str] = []
-        self._answer = done, text
-
-    def __call__(self, turn: str) -> tuple[bool, str]:
-        self.asked.append(turn)
-        return self._answer
+# -- sizes and wrong keys ---------------------------------------------------------------------------------
 
 
-def told(app: ParallaxApp) -> list[str]:
-    """What the app has told its user in passing; drawn only where notifications are on."""
-    return [note.message for note in app._notifications]
+@pytest.mark.parametrize("tab", ["1", "2", "3", "4", "5", "6"])
+def test_every_size_is_drawn_whole(drive: Drive, screen: Screen, tab: str) -> None:
+    """From 70x15 to 200x60 and back every tab fits its window, cell by cell, and says its state."""
+    app = app_of(CannedSource(everything()), send=CannedSupervisor())
 
-
-@pytest.mark.parametrize(
-    ("size", "halted", "keys", "asked"),
-    [
-        (WIDE, 0, ("enter",), "halt"),
-        (NARROW, 0, ("h",), "halt"),
-        (NARROW, 1, ("r",), "resume"),
-        (WIDE, 1, ("left", "enter"), "resume"),
-    ],
-)
-def test_h_halts_and_resumes_after_a_question(
-    source: MemorySource, run, drive, screen, size, halted, keys, asked
-) -> None:
-    """h asks and shows why it is halted; either answer has its letter, and what came of it is told."""
-    run.summary(halted=halted, halt_cause="lost $20")
-    supervisor = Supervisor()
-    app = ParallaxApp(source, switch=supervisor)
-
-    async def steps(pilot) -> None:
-        await pilot.press("h")
-        assert isinstance(app.screen, HaltScreen)
-        text = screen(app)
-        for word in ("Halt (h)", "Resume (r)", "Cancel (n)", "run.py resume"):
-            assert word in text
-        assert ("lost $20" in text) == bool(halted)
-        await pilot.press(*keys)
-        await app.workers.wait_for_complete()
-        assert not isinstance(app.screen, HaltScreen)
-        assert told(app) == ["halted: halted on the dashboard"]
-
-    drive(app, size, steps)
-    assert supervisor.asked == [asked]
-
-
-def test_the_question_of_h_can_be_taken_back(source: MemorySource, run, drive) -> None:
-    """Esc, n, q and the Cancel button ask nobody; where it is halted Enter changes nothing either."""
-    supervisor = Supervisor()
-    app = ParallaxApp(source, switch=supervisor)
-
-    async def steps(pilot) -> None:
-        for keys in (("escape",), ("n",), ("q",), ("right", "right", "enter")):
-            await pilot.press("h", *keys)
-            assert not isinstance(app.screen, HaltScreen)
-        run.summary(halted=1)
-        app.tick()
-        await pilot.press("h", "enter")
-        assert not isinstance(app.screen, HaltScreen)
-        await app.workers.wait_for_complete()
-
-    drive(app, WIDE, steps)
-    assert supervisor.asked == []
-
-
-@pytest.mark.parametrize("options", [{}, {"read_only": True, "switch": Supervisor()}])
-def test_without_a_switch_there_is_no_key_to_halt(source: MemorySource, run, drive, screen, options) -> None:
-    """Read-only, or with nobody to ask, h does nothing and is not offered."""
-    app = ParallaxApp(source, **options)
-
-    async def steps(pilot) -> None:
-        await pilot.press("h")
-        assert not isinstance(app.screen, HaltScreen)
-        assert "h halt" not in screen(app).splitlines()[-1]
+    async def steps(pilot: Pilot[Any]) -> None:
+        await pilot.press(tab)
+        for size in ((70, 15), (100, 40), (140, 20), (200, 60)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            await pilot.pause()
+            lines = screen(app).splitlines()
+            assert len(lines) == size[1]
+            assert {cell_len(line) for line in lines} == {size[0]}, size
+            assert "RUNNING" in lines[0]
+            assert f"[{tab} " in "\n".join(lines[:5])
+            assert "$38.20 MED" in lines[0]
+            assert "quit" in lines[-1] or size[0] < 100
 
     drive(app, WIDE, steps)
 
 
-def test_a_supervisor_that_does_not_answer_is_said(source: MemorySource, run, drive, screen) -> None:
-    """What went wrong stands on the screen as plain text, and the screen goes on."""
-    app = ParallaxApp(source, switch=Supervisor(done=False, text="[bold]no run\x1b[2J here"))
-
-    async def steps(pilot) -> None:
-        await pilot.press("h", "enter")
-        await app.workers.wait_for_complete()
-        await pilot.pause()
-        assert told(app) == ["[bold]no run[2J here"]
-        assert not any(note.markup for note in app._notifications)
-        assert "RUNNING" in screen(app)
-
-    drive(app, WIDE, steps)
-
-
-def test_why_it_is_halted_stands_in_the_first_lines(source: MemorySource, run, drive, screen) -> None:
-    """The cause of a halt, orders of an earlier run, and a day nobody knows are said, the halt in red."""
-    run.summary(halted=1, halt_cause="UNHEDGED: one leg\x1b", resolving=2, unknown_orders=1, day_known=0)
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        head = screen(app).splitlines()[:3]
-        assert " HALTED " in head[0] and "+$12.48?" in head[0]
-        assert "HALTED: UNHEDGED: one leg" in head[2]
-        assert "2 orders of an earlier run are asked for" in head[2]
-        assert app.query_one("#notice", Panel)._lines[0][0][1] == "bad"
-
-    drive(app, WIDE, steps)
-
-
-def test_what_was_taken_back_or_never_taken_is_told(source: MemorySource, run, drive, screen) -> None:
-    """An unwound trade shows what it lost, a quote nobody took that it was not taken."""
-    run.decide(Action.UNWOUND, Reason.NONE, cash="12.40", net="-0.31", fill_ms=1_200)
-    run.decide(Action.WITHDRAWN, Reason.QUOTE_MOVED, cash="9.00")
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        text = screen(app)
-        assert "-$0.31 1200 ms" in line_with(text, "unwound")
-        assert line_with(text, "untaken")
-
-    drive(app, WIDE, steps)
-
-
-def test_help_names_keys_and_signs(source: MemorySource, run, drive, screen) -> None:
-    """? opens one page that explains the signs; Esc closes it."""
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        await pilot.press("question_mark")
-        assert isinstance(app.screen, HelpScreen)
-        text = screen(app)
-        for word in ("DEAD", "STALE", "▲", "⚠", "pause", "quit"):
-            assert word in text
-        await pilot.press("escape")
-        assert not isinstance(app.screen, HelpScreen)
-
-    drive(app, NARROW, steps)
-
-
-def test_pause_holds_the_view_but_not_the_truth(
-    source: MemorySource, run, clock: ManualClock, drive, screen
-) -> None:
-    """While paused the grid stands still and says so; the status line still tells of a crash."""
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        await pilot.press("p")
-        clock.advance(5 * S)
-        app.tick()
-        await pilot.pause()
-        text = screen(app)
-        assert "PAUSED" in text
-        assert "○ STOPPED" in text
-        assert "60.0" in line_with(text, "btc-97k")
-        await pilot.press("p")
-        await pilot.pause()
-        text = screen(app)
-        assert "PAUSED" not in text
-        assert "DEAD" in line_with(text, "btc-97k")
-
-    drive(app, WIDE, steps)
-
-
-def test_the_events_scroll_under_their_heading(source: MemorySource, run, drive, screen) -> None:
-    """Keys scroll the events; the heading of their venues stays on top."""
-    for at in range(10):
-        run.event(f"more-{at}", "", "binary", ("kalshi", f"KX-{at}"), ("polymarket", f"{at}"))
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        assert "more-9" not in screen(app)
-        await pilot.press("end")
-        await pilot.pause()
-        text = screen(app)
-        assert "KRAKEN" in text or "Kr bid/ask" in text
-        await pilot.press("home", "down", "down", "down")
-        await pilot.pause()
-        text = screen(app)
-        assert "K bid/ask" in text
-        assert "eth-3400" not in text
-        await pilot.press("pagedown", "pageup", "up")
-
-    drive(app, NARROW, steps)
-
-
-@pytest.mark.parametrize("size", [(60, 12), (69, 40), (120, 14)])
-def test_too_small_is_one_clear_line(source: MemorySource, run, drive, screen, size) -> None:
+@pytest.mark.parametrize("size", [(69, 40), (120, 14), (20, 3)])
+def test_too_small_is_one_clear_line(drive: Drive, screen: Screen, size: tuple[int, int]) -> None:
     """Below 70x15 one line says what is needed; a bigger window brings everything back."""
-    app = ParallaxApp(source)
+    app = app_of(CannedSource(everything()))
 
-    async def steps(pilot) -> None:
-        text = screen(app)
-        assert f"terminal too small ({size[0]}x{size[1]}), needs 70x15" in text
+    async def steps(pilot: Pilot[Any]) -> None:
+        text = " ".join(screen(app).split())
+        assert f"terminal too small ({size[0]}x{size[1]}), needs 70x15"[: size[0] - 1] in text
         assert "RUNNING" not in text
+        await pilot.press("5", "p", "p", "s", "down")
         await pilot.resize_terminal(*WIDE)
         await pilot.pause()
         await pilot.pause()
         assert "RUNNING" in screen(app)
-        assert "+95▲" in screen(app)
+        assert "[5 Workers" in screen(app)
+        await pilot.press("1")
+        assert "+95▲" in row_with(app, "btc-97k")
 
     drive(app, size, steps)
 
 
-@pytest.mark.parametrize("size", [(70, 15), (80, 24), (100, 40), (119, 30), (140, 20), (200, 60)])
-def test_every_size_keeps_its_numbers_whole(source: MemorySource, run, drive, screen, size) -> None:
-    """At any size no status figure is cut into a smaller one and the edges are in sight."""
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        text = screen(app)
-        assert all(len(line) <= size[0] for line in text.splitlines())
-        status = text.splitlines()[0]
-        if " opp" in status:
-            assert " 148" in status
-        assert "$38.20 MED" in status
-        assert "+95▲" in line_with(text, "btc-97k")
-
-    drive(app, size, steps)
+# Textual's names of the keys that people press by mistake.
+ODD_KEYS = [*string.ascii_letters, *"07890ä€…", *(f"f{number}" for number in range(1, 13))]
+ODD_KEYS += """
+minus plus comma full_stop colon semicolon at exclamation_mark quotation_mark number_sign dollar_sign
+percent_sign ampersand apostrophe left_parenthesis right_parenthesis asterisk equals_sign less_than_sign
+greater_than_sign left_square_bracket right_square_bracket backslash circumflex_accent underscore
+grave_accent left_curly_bracket vertical_line right_curly_bracket tilde slash question_mark space
+backspace delete insert home end pageup pagedown left right up down tab shift+tab shift+down enter
+ctrl+a ctrl+l ctrl+r ctrl+p
+""".split()
 
 
-def test_hostile_texts_are_only_text(source: MemorySource, run, drive, screen) -> None:
-    """Markup, escape sequences, emoji and endless names neither break the grid nor reach the terminal."""
-    names = ["[bold]x[/bold]", "\x1b[2J\x1b]0;a\x07", "a\nb\tc\r", "\u202egnp", "🤖" * 20, "[/]" * 20]
-    for at, name in enumerate(names):
-        run.event(name, name * 3, "binary", ("kalshi", name), ("polymarket", f"{name}p"))
-        run.feeds["kalshi"].book(name, [("0.5", "1")], [("0.51", "1")], title=name * 5)
-        run.position(at + 4, name, "kalshi", name, "yes", "3")
-        run.decide(Action.REJECTED, Reason.NO_EDGE, event=name)
-    run.worker(9, "\x1b[31m[red]", 3, 1, exits=1, detail="[blink]\x07" * 9)
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        for size in (WIDE, (160, 50), NARROW):
-            await pilot.resize_terminal(*size)
-            await pilot.pause()
-            await pilot.pause()
-            text = screen(app)
-            assert "[bold]x[/bold]" in text
-            for line in text.splitlines():
-                assert line.isprintable()
-            row = line_with(text, "[bold]x")
-            assert "+95" in row or "empty" in row
-        for panel in app.screen_stack[0].query(Panel):
-            assert "\x1b" not in panel.text()
-
-    drive(app, WIDE, steps)
-
-
-def test_the_screenshot_is_a_picture_that_needs_nothing_else(
-    source: MemorySource, run, tmp_path: Path
+@pytest.mark.parametrize(
+    ("tab", "read_only"),
+    [
+        ("1", False),
+        ("5", False),
+        ("5", True),
+        *(pytest.param(tab, False, marks=pytest.mark.stress) for tab in "2346"),
+    ],
+)
+def test_no_key_breaks_anything_or_acts_unasked(
+    drive: Drive, screen: Screen, tmp_path: Path, tab: str, read_only: bool
 ) -> None:
-    """`screenshot` writes an SVG of the real screen that loads nothing from any server."""
-    path = tmp_path / "screen.svg"
-    screenshot(source, path, WIDE)
-    svg = path.read_text()
-    assert svg.startswith("<svg")
-    assert "RUNNING" in svg
-    assert "btc&#45;97k" in svg or "btc-97k" in svg
-    assert "url(&quot;http" not in svg
-    assert 'url("http' not in svg
+    """Every printable key, every function key, in every tab: nothing is sent, and the screen goes on."""
+    supervisor = CannedSupervisor()
+    options: dict[str, Any] = {} if read_only else {"send": supervisor, "ask_on_quit": "leave"}
+    keys = [key for key in ODD_KEYS if key != "q" or not read_only]
+    logs = logs_in(tmp_path)
+    app = app_of(CannedSource(everything()), logs=logs, pictures=tmp_path, **options)
 
+    async def steps(pilot: Pilot[Any]) -> None:
+        for key in keys:
+            if TABS[int(tab) - 1] != app.tab.NAME:
+                await pilot.press(tab)
+            # Without the pilot's wait for a frame: so many keys come at once.
+            await app._press_keys([key, "escape"])
+            for _ in range(3):
+                if len(app.screen_stack) > 1:
+                    await pilot.press("escape")
+            assert len(app.screen_stack) == 1, key
+            assert app.return_value is None, key
+        await settle(app, pilot)
+        assert "RUNNING" in screen(app)
 
-YES, NO = ("buy", "yes"), ("buy", "no")
-K, P = ("kalshi", "KX-btc-97k"), ("polymarket", "770")
-
-
-def roles_of(app: ParallaxApp, word: str) -> set[str]:
-    """The roles on the first line of the grid that contains `word`."""
-    for line in app.query_one("#events", Panel)._lines:
-        if word in "".join(text for text, _ in line):
-            return {role for _, role in line}
-    raise AssertionError(word)
-
-
-@pytest.mark.parametrize("size", [WIDE, NARROW, (170, 40)])
-def test_every_kind_has_its_line(source: MemorySource, run, drive, screen, size) -> None:
-    """Below the pairs stands each other direction: its kind, what is done at which price, and its edge."""
-    race = {"race_ppm": 820_000, "race_count": 37}
-    run.direction("tokens", "complement", [(*P, *YES), ("polymarket", "771", *YES)], edge=70, **race)
-    run.direction("winner", "basket", [(*P, *YES), ("polymarket", "771", *YES), ("polymarket", "772", *YES)])
-    run.direction("strikes", "ladder", [(*K, *YES), (*P, *NO)], reason=Reason.NO_EDGE, edge=-80)
-    run.direction("implied", "implication", [(*K, *YES), (*P, *NO)], reason=Reason.RULES_CHANGED)
-    run.direction("held", "close", [(*K, "sell", "yes"), (*P, "sell", "no")], number=1000, edge=33)
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        text = app.query_one("#events", Panel).text()
-        wide = size != NARROW
-        assert ("COMPLEMENT" if wide else "COMPL ") in text
-        assert ("IMPLICATION" if wide else "IMPL ") in text
-        for word in ("BASKET", "LADDER", "CLOSE", "yes P 66.0 + yes P 66.0 + 1 more", "+33▲M", "-80"):
-            assert word in text
-        assert "sell yes K 60.0 + no P 34.0" in text
-        assert "yes K 60.5 + no P 38.0" in line_with(text + "\n\n\n" + text, "strikes")
-        assert ("82% n=37" in text) == wide
-        assert all(len(line) <= size[0] for line in screen(app).splitlines())
-        assert "good" in roles_of(app, "tokens") and "good" not in roles_of(app, "implied")
-        run.feeds["polymarket"].book("771", [], [], state=BookState.GAP)
-        app.tick()
-        await pilot.pause()
-        text = app.query_one("#events", Panel).text()
-        row = next(line for line in text.splitlines() if "tokens" in line)
-        assert "yes P GAP" in row and "gap" in row and "▲" not in row
-
-    drive(app, size, steps)
-
-
-@pytest.mark.parametrize("size", [WIDE, NARROW])
-@pytest.mark.parametrize("reason", [Reason.NONE, Reason.WATCH_ONLY])
-def test_a_model_is_an_opinion(source: MemorySource, run, drive, size, reason) -> None:
-    """A MODEL line is labelled, shows its bounds, and is neither green nor ▲, whatever the scanner says."""
-    odds = {"model_low_ppm": 550_000, "model_ppm": 612_000, "model_high_ppm": 660_000}
-    run.direction("asked", "model", [(*K, *YES)], edge=900, reason=reason, **odds)
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        text = app.query_one("#events", Panel).text()
-        row = next(line for line in text.splitlines() if "asked" in line)
-        for word in ("MODEL", "yes K 60.5", "model 55–61–66", "+900"):
-            assert word in row
-        assert "▲" not in row
-        assert not {"good", "gain"} & roles_of(app, "asked")
-        assert "asked" not in app.query_one("#notice", Panel).text()
-
-    drive(app, size, steps)
-
-
-def test_an_edge_has_its_confidence_and_the_best_its_odds(source: MemorySource, run, drive, screen) -> None:
-    """A letter stands beside a gain and none beside a loss; the best edge is told in full above the grid."""
-    race = {"race_ppm": 820_000, "race_count": 37, "annual_bp": 4892}
-    run.direction("tokens", "complement", [(*P, *YES), ("polymarket", "771", *YES)], edge=70, **race)
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        row = line_with(screen(app), "btc-97k")
-        assert "+95▲H" in row and "-265 " in row
-        notice = app.query_one("#notice", Panel).text()
-        for word in ("5 events", "▲ tokens complement", "+70 bp", "+$0.70 on $10.00", "race 82% n=37"):
-            assert word in notice
-        assert "confidence medium" in notice
-        run.direction("tokens", "complement", [(*P, *YES), ("polymarket", "771", *YES)], edge=70)
-        app.tick()
-        await pilot.pause()
-        assert "race" not in app.query_one("#notice", Panel).text()
-
-    drive(app, WIDE, steps)
-
-
-def test_a_decision_on_no_pair_says_its_kind(source: MemorySource, run, drive, screen) -> None:
-    """In the list of opportunities an arrow stands for a pair, and a kind for everything else."""
-    run.direction("btc-97k", "close", [(*K, "sell", "yes"), (*P, "sell", "no")], number=1000)
-    run.decide(Action.REJECTED, Reason.COOLDOWN, value="1", limit="2", direction=1000)
-    run.decide(Action.REJECTED, Reason.TOO_MANY_LEGS, value="3", limit="2")
-    run.position(5, "strikes", "kalshi", "KX-btc-97k", "yes", "20")
-    run.position(6, "strikes", "kalshi", "KX-eth-3400", "no", "20")
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        text = app.query_one("#opportunities", Panel).text().splitlines()
-        assert "K→P" in text[0] and "legs 3 > 2" in text[0]
-        assert "close" in text[1] and "→" not in text[1]
-        (held,) = [line for line in screen(app).splitlines() if "strikes" in line]
-        assert "K 2×20" in held and " 0 " in held
-
-    drive(app, WIDE, steps)
-
-
-def test_a_refused_configuration_and_what_waits_are_said(source: MemorySource, run, drive) -> None:
-    """Files that do not hold and keys that wait for a restart stand in the line of what needs attention."""
-    row = rec.RUN.empty()._replace(profile="demo", mode="paper", simulated=1)
-    table = TableWriter(run.supervisor.segment, "run", rec.RUN)
-    table.put(0, row._replace(config_problem="config.toml:4: risk.x: unknown key", config_waits="a: all"))
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        text = app.query_one("#notice", Panel).text()
-        assert text.startswith("⚠ config refused: config.toml:4: risk.x: unknown key · config: a: all")
-        table.put(0, row)
-        app.tick()
-        await pilot.pause()
-        assert "config" not in app.query_one("#notice", Panel).text()
-
-    drive(app, WIDE, steps)
-
-
-def test_trouble_comes_before_the_best_edge(source: MemorySource, run, drive) -> None:
-    """What needs attention stands first in its line; the best edge follows where it fits."""
-    run.summary(unhedged=2)
-    app = ParallaxApp(source)
-
-    async def steps(pilot) -> None:
-        text = app.query_one("#notice", Panel).text()
-        assert text.startswith("⚠ 2 unhedged  ▲ ")
-        await pilot.resize_terminal(*NARROW)
-        await pilot.pause()
-        assert len(app.query_one("#notice", Panel).text()) <= 80
-
-    drive(app, WIDE, steps)
+    drive(app, NARROW, steps)
+    logs.close()
+    assert supervisor.asked == []

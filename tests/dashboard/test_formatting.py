@@ -1,9 +1,12 @@
 """Numbers and foreign texts on the screen."""
 
+import unicodedata
 from datetime import UTC
 from typing import get_args, get_type_hints
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from dashboard import formatting as fm
@@ -11,6 +14,7 @@ from dashboard.reasons import limit_keys, reason_plain, reason_sentence, reason_
 from pipeline.config import Config
 from pipeline.model import Reason
 
+DIRECTIONS = {"R", "AL", "AN", "RLE", "LRE", "RLO", "LRO", "PDF", "RLI", "LRI", "FSI", "PDI"}
 HOSTILE = [
     "[bold red]x[/] [link=file:///etc]y[/link]",
     "\x1b[2J\x1b]0;owned\x07\x9b31m",
@@ -30,6 +34,30 @@ def test_fit_is_exact_and_harmless(text: str, cells: int) -> None:
     fitted = fm.fit(text, cells)
     assert cell_len(fitted) == cells
     assert fitted.isprintable()
+
+
+@given(st.text(max_size=300), st.integers(0, 60), st.sampled_from(["left", "right"]))
+@example("\u200d9\ufe0f\u20e3\U0001f1fa\U0001f1f8\u3164\u3000\xa0x", 9, "left")
+@example("a\u05d0\u0661 95 \u202e\u2069", 20, "right")
+@example("\ud800\udfff\u0903\u1100\u1161\u11a8", 5, "left")
+def test_any_text_keeps_its_column_and_its_order(text: str, cells: int, align: str) -> None:
+    """No text of anybody's is wider than its column, hides a sign, or turns its neighbours round."""
+    cleaned, fitted = fm.clean(text), fm.fit(text, cells, align)
+    assert cell_len(fitted) == cells
+    assert fm.clean(cleaned) == cleaned
+    for shown in (cleaned, fitted):
+        assert shown.isprintable()
+        assert not {unicodedata.bidirectional(sign) for sign in shown} & DIRECTIONS
+        # Each sign is as wide as if it stood alone, so where one is cut does not change the others.
+        assert all(cell_len(sign) in (1, 2) for sign in shown)
+        assert sum(map(cell_len, shown)) == cell_len(shown)
+
+
+def test_what_is_readable_stays_so() -> None:
+    """Accents, wide letters and emoji stay; flags become letters, and foreign spaces spaces."""
+    assert fm.clean("Caf\u00e9 \u6f22\u5b57 \U0001f680") == "Caf\u00e9 \u6f22\u5b57 \U0001f680"
+    assert fm.clean("\U0001f1fa\U0001f1f8\xa0wins\u3000?") == "US wins ?"
+    assert fm.clean("[b]x[/b]") == "[b]x[/b]"
 
 
 @pytest.mark.parametrize(
@@ -149,3 +177,52 @@ def test_the_race_says_what_it_rests_on() -> None:
     assert fm.race_text(0, 0) == ""
     assert fm.race_text(0, 3) == "0% n=3"
     assert len(fm.race_text(1_000_000, 123_456)) <= 11
+
+
+def test_figures_of_workers_read_as_in_top() -> None:
+    """Memory is short and rounded up, the processor's share has one decimal, counts their thousands."""
+    texts = [fm.bytes_text(size) for size in (None, 0, 999, 1000, 63 << 20, (1 << 20) - 1, 2_200_000)]
+    assert texts == ["-", "0B", "999B", "1.0K", "63M", "1.0M", "2.1M"]
+    assert (fm.cpu_text(None), fm.cpu_text(112), fm.cpu_text(7), fm.cpu_text(2000)) == (
+        "-", "11.2", "0.7", "200.0")  # fmt: skip
+    assert (fm.count_text(6_742_113), fm.count_text(None)) == ("6,742,113", "-")
+    assert (fm.percent_text(710_000), fm.percent_text(41, 2), fm.percent_text(410_000, 0)) == (
+        "71.0 %", "0.00 %", "41 %")  # fmt: skip
+
+
+@given(st.integers(0, 2**70))
+def test_memory_keeps_its_column(size: int) -> None:
+    """Any amount of memory takes at most five cells and is never told smaller than it is."""
+    text = fm.bytes_text(size)
+    assert len(text) <= 5
+    shift = "BKMGTP".index(text[-1]) * 10
+    if text[0] != ">":
+        assert float(text[:-1]) * 2**shift >= size * 0.999999
+        assert float(text[:-1]) * 2**shift <= size * 1.11 + 1
+
+
+@given(st.integers(-(2**63), 2**63))
+def test_latencies_and_amounts_keep_their_columns(value: int) -> None:
+    """Milliseconds take at most eight cells, labels of money nine, durations eight; a sign is never lost."""
+    assert len(fm.millis_text(value)) <= 8
+    assert len(fm.axis_usd_text(value)) <= 9
+    assert len(fm.duration_text(value)) <= 8
+    assert fm.axis_usd_text(value)[0] == ("+" if value > 0 else "-" if value < 0 else "$")
+
+
+def test_latencies_and_times_read_as_people_write_them() -> None:
+    """Milliseconds lose decimals as they grow; a duration is hours, minutes and seconds."""
+    spans = (None, 0, 40_000, 1_300_000, 18_000_000, -5_000_000, 12_345_000_000)
+    assert [fm.millis_text(ns) for ns in spans] == ["-", "0", "0.04", "1.3", "18", "-5.0", "12,345"]
+    assert [fm.duration_text(s * 10**9) for s in (8_049, 0, 360_000)] == ["2:14:09", "0:00:00", "4d04h"]
+    wall_ns = 1_700_000_000_204_000_000
+    assert fm.stamp_text(wall_ns, UTC) == "22:13:20.204"
+    spans = (60 * 10**9, 3_600 * 10**9, 30 * 86_400 * 10**9)
+    assert [fm.tick_text(wall_ns, span, UTC) for span in spans] == ["22:13:20", "22:13", "14 Nov"]
+
+
+def test_labels_of_money_are_short() -> None:
+    """An axis has round amounts with their signs, cents only where they matter."""
+    amounts = (14_000_000, -500_000, 0, 5_000, 12_345_000_000, 3_400_000 * 10**6, 9_990_000)
+    texts = ["+$14", "-$0.50", "$0", "+$.005", "+$12.3k", "+$3.4M", "+$9.99"]
+    assert [fm.axis_usd_text(micros) for micros in amounts] == texts

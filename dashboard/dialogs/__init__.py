@@ -1,0 +1,1 @@
+"""Dialogs: the questions that stand over the screen until they are answered."""
