@@ -7,6 +7,7 @@ signals nobody: killed or closed, it changes nothing in the bot.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -140,6 +141,8 @@ class ParallaxApp(App[Leaving]):
         self.tab.take_focus()
         self.call_after_refresh(self.tick)
         self.set_interval(self.refresh_ms / 1000, self.tick)
+        # What is loaded by now stays: looking through it again and again would hold up keys.
+        gc.freeze()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """What every line goes through: ASCII last where the terminal shows nothing else."""
