@@ -164,7 +164,7 @@ def test_the_names_asked_for_are_the_locked_ones(project_root: Path) -> None:
     project = tomllib.loads((project_root / "pyproject.toml").read_text())
     extras = project["project"]["optional-dependencies"]
     *tools, own = extras["test"]
-    assert own == "parallax[alerts,keyring]"
+    assert own == "parallax[alerts,keyring,web]"
     wanted = {
         "run": project["project"]["dependencies"],
         "test": [*tools, *extras["alerts"], *extras["keyring"]],

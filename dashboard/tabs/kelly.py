@@ -31,6 +31,7 @@ class KellyTab(Tab):
     NAME: ClassVar[str] = "kelly"
     TITLE: ClassVar[str] = "Kelly & P&L"
     SHORT: ClassVar[str] = "Kelly"
+    OF_TRADER: ClassVar[bool] = True
     SCOPED_CSS = False
     DEFAULT_CSS = """
     #account { layout: horizontal; height: 16; }

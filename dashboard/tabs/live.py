@@ -16,7 +16,7 @@ from dashboard.tabs.tab import Tab
 from dashboard.widgets.events import EventRows
 from dashboard.widgets.grid import Grid
 from dashboard.widgets.opportunities import draw_opportunities
-from dashboard.widgets.panel import Line, Panel
+from dashboard.widgets.panel import OF_TRADER, Line, Panel
 from dashboard.widgets.positions import draw_positions, positions_title
 from dashboard.widgets.singles import is_single
 
@@ -44,7 +44,7 @@ class LiveTab(Tab):
         yield Grid("events")
         with Container(classes="lower"):
             yield Panel(draw_opportunities, "last", title="Last 10 opportunities", classes="box")
-            yield Panel(self._draw_held, "held", title="Positions", classes="box")
+            yield Panel(self._draw_held, "held", title="Positions", classes=f"box {OF_TRADER}")
 
     def fill(self, snapshot: Snapshot) -> None:
         """The events of this picture."""

@@ -35,6 +35,7 @@ class PositionsTab(Tab):
     NAME: ClassVar[str] = "positions"
     TITLE: ClassVar[str] = "Positions"
     SHORT: ClassVar[str] = "Pos"
+    OF_TRADER: ClassVar[bool] = True
     SCOPED_CSS = False
     DEFAULT_CSS = """
     #stake { height: auto; max-height: 3; padding: 0 1; border-top: solid $panel-lighten-2; }

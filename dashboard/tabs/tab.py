@@ -14,7 +14,7 @@ from textual.containers import Vertical
 
 from dashboard.snapshot import Snapshot
 from dashboard.widgets.grid import Grid
-from dashboard.widgets.panel import Panel
+from dashboard.widgets.panel import OF_TRADER, Canvas, Panel
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,8 @@ class Tab(Vertical):
     NAME: ClassVar[str]
     TITLE: ClassVar[str]
     SHORT: ClassVar[str]
+    # Whether all of it is what the trader wrote.
+    OF_TRADER: ClassVar[bool] = False
 
     def __init__(self, look: Look) -> None:
         super().__init__(id=self.NAME)
@@ -56,6 +58,11 @@ class Tab(Vertical):
             self.take_focus()
         self.snapshot = snapshot
         self.fill(snapshot)
+        for canvas in self.query(Canvas):
+            muted = not snapshot.trader_alive and (self.OF_TRADER or canvas.has_class(OF_TRADER))
+            if muted is not canvas.muted:
+                canvas.muted = muted
+                canvas.refresh()
         for panel in self.query(Panel):
             panel.show(snapshot, compact=compact)
 

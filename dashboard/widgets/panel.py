@@ -32,6 +32,10 @@ ROLES = (
     "sim", "paper", "live", "replay", "halt", "tab", "cursor",
 )  # fmt: skip
 HEAD = "head"
+# What promises something, where it may be true no longer. Warnings stay.
+MUTED = {"good": "dim", "gain": "dim", "info": "dim"}
+# The class of canvases that show what the trader wrote.
+OF_TRADER = "of-trader"
 
 
 class Swatch(Widget):
@@ -71,6 +75,8 @@ class Canvas(ScrollView):
 
     def __init__(self, name: str, *, classes: str = "") -> None:
         self._swatch: Swatch | None = None
+        # Whether it shows the last that a process said which is no more: nothing in it is bright then.
+        self.muted = False
         self._place = Size(0, 0)
         super().__init__(id=name, classes=classes)
 
@@ -93,7 +99,7 @@ class Canvas(ScrollView):
         base = base + under if under is not None else base
         segments = []
         for text, role in line:
-            style = self.style_of(role)
+            style = self.style_of(MUTED.get(role, role) if self.muted else role)
             segments.append(Segment(clean(text), style + under if under is not None else style))
         return Strip(segments).adjust_cell_length(width, base)
 

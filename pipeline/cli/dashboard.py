@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from dashboard.picture import screenshot
-from pipeline.cli.common import FAILED, OK, USAGE, add_data, can_draw, complain, say
+from pipeline.cli.common import FAILED, OK, USAGE, add_data, can_draw, complain, other_version, say
 from pipeline.cli.dashboard_web import HOST, PORT, serve
 from pipeline.cli.replay_start import ReplayFailedError, start_replay
 from pipeline.cli.screen import app_of, config_of
@@ -80,6 +80,10 @@ def run(args: argparse.Namespace) -> int:
 
 def look(args: argparse.Namespace, config: Config) -> int:
     """Show the run of this configuration until the screen is left, or write its picture."""
+    foreign = other_version(Path(config.data_directory))
+    if foreign:
+        complain(foreign)
+        return FAILED
     if args.screenshot is not None:
         screenshot(app_of(config, read_only=True), args.screenshot)
         say(f"wrote {args.screenshot}")

@@ -13,8 +13,8 @@ import pytest
 from pipeline import bus
 from pipeline.cli import switch
 from pipeline.cli.common import FAILED, NOT_RUNNING, OK, run_directory_of
-from pipeline.cli.dashboard import turn_switch
 from pipeline.cli.main import main
+from pipeline.cli.screen import sender
 from pipeline.clock import SystemClock
 from pipeline.config import Config, encode
 from pipeline.halt import HALT_FILE, HaltFile
@@ -169,8 +169,9 @@ def test_what_cannot_be_written_is_said(data: Path, capsys: pytest.CaptureFixtur
 
 
 def test_the_dashboard_s_key_asks_the_supervisor(run: Run) -> None:
-    """The key sends halt or resume with a cause; without an answer it names the file that halts anyway."""
-    done, text = turn_switch(run.config, "halt")
+    """What was confirmed is sent as it is; with nobody to ask, a halt names the file that halts anyway."""
+    send = sender(run.config)
+    done, text = send("halt", {"why": "halted on the dashboard"})
     assert not done
     assert text.endswith(f"{run.config.data_directory}/{HALT_FILE} halts without it")
     server = bus.CommandServer(run.directory)
@@ -184,10 +185,10 @@ def test_the_dashboard_s_key_asks_the_supervisor(run: Run) -> None:
 
     thread = threading.Thread(target=answer)
     thread.start()
-    assert turn_switch(run.config, "resume") == (True, "it was not halted")
+    assert send("resume", {}) == (True, "it was not halted")
     thread.join(60)
     server.close()
-    assert (heard[0].command, heard[0].args["why"]) == ("resume", "halted on the dashboard")
+    assert (heard[0].command, heard[0].args) == ("resume", {})
 
 
 class Exchange:
