@@ -76,7 +76,8 @@ def rendered(line: Line, *, colour: bool) -> str:
 
 def told_fields(fields: dict[str, Any]) -> str:
     """What a line tells beside its head and its traceback: key=value."""
-    return " ".join(f"{clean(str(key))}={_value(value)}" for key, value in _others(fields))
+    # A field that would be taken for one of the head has a sign behind it in the file.
+    return " ".join(f"{clean(str(key)).rstrip('_')}={_value(value)}" for key, value in _others(fields))
 
 
 def trace_lines(fields: dict[str, Any]) -> list[str]:

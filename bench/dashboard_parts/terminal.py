@@ -20,6 +20,8 @@ from typing import Self
 import psutil
 
 COLUMNS, LINES = 120, 36
+# Names a size too: whoever started us may have named another, and that would win over the terminal's.
+OURS = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": str(COLUMNS), "LINES": str(LINES)}
 CHUNK = 1 << 16
 PATIENCE_SECONDS = 20.0
 
@@ -40,7 +42,7 @@ class Terminal:
             stdout=side,
             stderr=side,
             cwd=folder,
-            env={**environment, "TERM": "xterm-256color", "COLORTERM": "truecolor"},
+            env={**environment, **OURS},
             start_new_session=True,
         )
         os.close(side)
