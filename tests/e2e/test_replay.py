@@ -26,7 +26,7 @@ from pipeline.tape import TapeLine, read
 from pipeline.wire import Reply
 from shm.books import BookReader, BookRow
 from shm.records import EVENT, ReplayRow
-from shm.segment import attach, pid_start
+from shm.segment import SegmentError, View, attach, pid_start
 from shm.tables import TableReader
 
 DATA = Path(__file__).parents[1] / "venues" / "data"
@@ -47,6 +47,17 @@ def tape(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     path.write_text("\n".join(timed))
     return path
+
+
+def attached(directory: Path, name: str) -> View:
+    """A worker's segment, once it is ready: one that has just started sets it up first."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            return attach(directory, name)
+        except SegmentError:
+            assert time.monotonic() < deadline, f"{name} did not come"
+            time.sleep(0.02)
 
 
 class Played:
@@ -79,7 +90,7 @@ class Played:
         raise AssertionError(f"waited in vain: {self._watch.row()}")
 
     def reader(self, venue: str) -> BookReader:
-        return BookReader(attach(Path(self.config.shm_directory), f"feed-{venue}"))
+        return BookReader(attached(Path(self.config.shm_directory), f"feed-{venue}"))
 
     def books(self) -> dict[str, Any]:
         """Every book in memory, in the form of `run.py books --json`."""
@@ -164,10 +175,10 @@ def test_the_books_at_the_end_are_those_of_the_tape(played: Played) -> None:
 def test_steps_and_places_are_exact(played: Played) -> None:
     """Back and forth, at each place and after each step the books are those of as many lines."""
     played.obeyed("pause")
-    epoch = attach(Path(played.config.shm_directory), "feed-kraken").epoch
+    epoch = attached(Path(played.config.shm_directory), "feed-kraken").epoch
     row = played.obeyed("seek", "30%")
     assert row.state == State.PAUSED
-    assert attach(Path(played.config.shm_directory), "feed-kraken").epoch == epoch + 1
+    assert attached(Path(played.config.shm_directory), "feed-kraken").epoch == epoch + 1
     played.check(row.frames)
     for _ in range(3):
         after = played.obeyed("step")
@@ -183,7 +194,7 @@ def test_a_feed_that_is_killed_gets_its_lines_again(played: Played) -> None:
     """In the middle of a paused tape a new feed process comes to the same books as the old one had."""
     played.obeyed("pause")
     row = played.obeyed("seek", "60%")
-    before = attach(Path(played.config.shm_directory), "feed-coinbase")
+    before = attached(Path(played.config.shm_directory), "feed-coinbase")
     os.kill(before.header.pid, signal.SIGKILL)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (before.outdated() and played.books()["coinbase"] == played.expected(row.frames)["coinbase"]):
@@ -197,7 +208,7 @@ def test_spot_pairs_of_the_tape_are_looked_at_and_not_traded(played: Played) -> 
     played.obeyed("seek", "100%")
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        table = TableReader(attach(Path(played.config.shm_directory), "scanner"), "events", EVENT)
+        table = TableReader(attached(Path(played.config.shm_directory), "scanner"), "events", EVENT)
         rows = [row for _, row in table.rows()]
         if any(row.has_numbers for row in rows):
             break
