@@ -37,7 +37,7 @@ from shm.records import (
 )
 
 DECISIONS = 64
-_REFUSED = {f"rejected.{reason.name.lower()}": int(reason) for reason in Reason}
+_REFUSED = {reason.counter: int(reason) for reason in Reason}
 
 
 class AccountFields(TypedDict):

@@ -144,6 +144,10 @@ class Action(IntEnum):
     WITHDRAWN = 6
 
 
+# What the names of the trader's counters of refusals begin with.
+REJECTED = "rejected."
+
+
 class Reason(IntEnum):
     """Why an event was not traded: one list for scanner, trader, dashboard and journal.
 
@@ -212,6 +216,11 @@ class Reason(IntEnum):
     UNRESOLVED = 60
     OTHER_MODE = 61
     QUOTE_MOVED = 62
+
+    @property
+    def counter(self) -> str:
+        """What the trader counts its refusals for this reason by."""
+        return REJECTED + self.name.lower()
 
 
 BOOK_REASONS = {

@@ -22,11 +22,11 @@ from prometheus_client.registry import Collector
 
 from pipeline.clock import Clock
 from pipeline.config import Config
-from pipeline.model import BookState, WorkerState
+from pipeline.model import REJECTED, BookState, WorkerState
 from pipeline.observer.facts import clean
 from pipeline.observer.metrics_table import COUNTER, FAMILIES
 from pipeline.observer.rules import NAMES
-from pipeline.status import REJECTED, gather
+from pipeline.status import gather
 from pipeline.status.hops import REFUSED
 from shm import records
 from shm.segment import SegmentError, View

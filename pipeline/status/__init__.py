@@ -15,7 +15,7 @@ from pipeline.client import statistics
 from pipeline.client.health import connection_word, feed_health
 from pipeline.clock import Clock, moment_text
 from pipeline.config import Config
-from pipeline.model import BookFault, BookState, MarketStatus, Reason, WorkerState, book_state, to_text
+from pipeline.model import REJECTED, BookFault, BookState, MarketStatus, WorkerState, book_state, to_text
 from pipeline.status import account
 from pipeline.status.hops import SEED_FIGURES, hops, leads, races, refusals
 from shm import records
@@ -23,7 +23,6 @@ from shm.books import BookReader, ConnectionRow
 from shm.segment import SegmentError, View, attach
 from shm.tables import TableReader, read_counters, read_errors, read_ring
 
-REJECTED = "rejected."
 # In which no trade is possible.
 CLOSED = (MarketStatus.PAUSED, MarketStatus.CLOSED, MarketStatus.SETTLED)
 
@@ -332,8 +331,3 @@ def error(row: records.ErrorRow) -> dict[str, Any]:
     """One distinct error: its text, how often, and when first and last (wall clock)."""
     first, last = row.first_wall_ns, row.last_wall_ns
     return {"text": row.text, "count": row.seen, "first_wall_ns": first, "last_wall_ns": last}
-
-
-def reason_counters() -> tuple[str, ...]:
-    """Names of the counters of refusals, one a reason."""
-    return tuple(REJECTED + reason.name.lower() for reason in Reason if reason is not Reason.NONE)

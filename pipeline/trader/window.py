@@ -28,7 +28,6 @@ MAX_ORDERS = 128
 DECISIONS = 64
 OUTCOMES = 64
 FLATTENS = 16
-REJECTED = "rejected."
 COUNTERS = (
     "opportunities",
     "frames_refused",
@@ -64,7 +63,7 @@ COUNTERS = (
     "unwatched",
     "flattens",
     "flatten_orders",
-    *(REJECTED + reason.name.lower() for reason in Reason if reason is not Reason.NONE),
+    *(reason.counter for reason in Reason if reason is not Reason.NONE),
 )
 HOPS = (
     "send_to_receive",

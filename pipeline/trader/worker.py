@@ -40,7 +40,7 @@ from pipeline.trader.recovery import recover
 from pipeline.trader.show import Show
 from pipeline.trader.switch import HaltSignal, Switch
 from pipeline.trader.trade import Trade, TradeState
-from pipeline.trader.window import COUNTERS, HOPS, REJECTED, Window, sections
+from pipeline.trader.window import COUNTERS, HOPS, Window, sections
 from pipeline.version import VERSION
 from pipeline.wire import Receiver, Sealer, Token, WireError
 from shm.histogram import Histograms
@@ -303,7 +303,7 @@ class Trader:
         """Count a decision, show it, send it to listeners and keep it; a repeated refusal is only counted."""
         if record.action is Action.REJECTED:
             self.worker.counters.add("rejected")
-            self.worker.counters.add(REJECTED + record.reason.name.lower())
+            self.worker.counters.add(record.reason.counter)
             key = (record.opportunity.event_id, record.opportunity.direction)
             reason, listed_ns = self._listed.get(key, (Reason.NONE, 0))
             now = self._clock.monotonic_ns()

@@ -16,7 +16,7 @@ from pipeline.cli.main import main
 from pipeline.clock import ManualClock, SystemClock
 from pipeline.config import Config, VenueConfig, encode
 from pipeline.halt import HALT_FILE, HaltFile
-from pipeline.model import BookFault, BookState, ConnectionState, Reason, WorkerState
+from pipeline.model import REJECTED, BookFault, BookState, ConnectionState, Reason, WorkerState
 from shm import books as memory
 from shm import layout as lo
 from shm import records
@@ -29,7 +29,8 @@ from shm.tables import Counters, ErrorTable, RingWriter, TableWriter, counter_se
 from tests.support.feed_memory import publish
 
 FEED_COUNTERS = ("frames", "gaps", "reconnects", "bad_frames", "checksums_bad")
-TRADER_COUNTERS = ("trades", "opportunities", *status.reason_counters())
+REFUSALS = tuple(reason.counter for reason in Reason if reason is not Reason.NONE)
+TRADER_COUNTERS = ("trades", "opportunities", *REFUSALS)
 SCANNER_COUNTERS = ("opportunities", "predictions", "prediction_errors_ppm", "refused.no_edge")
 SCANNER_HOPS, TRADER_HOPS = ("socket_to_book", "book_to_scan"), ("socket_to_order",)
 MS = 1_000_000
@@ -544,9 +545,9 @@ def test_the_text_says_it_is_simulated_and_what_is_refused(run: FakeRun) -> None
 
 def test_every_reason_has_its_counter() -> None:
     """No refusal goes uncounted: one counter a reason, each short enough for its label."""
-    names = status.reason_counters()
+    names = REFUSALS
     assert len(names) == len(set(names)) == len(Reason) - 1
-    assert all(name.startswith(status.REJECTED) for name in names)
+    assert all(name.startswith(REJECTED) for name in names)
     counter_section(names)
 
 
